@@ -1,0 +1,80 @@
+package auth_test
+
+import (
+	"testing"
+	"time"
+
+	"usher/auth"
+	"usher/auth/livekit"
+)
+
+const (
+	benchKey    = "APIbench"
+	benchSecret = "a-secret-of-more-than-32-characters"
+)
+
+// benchToken is a token as an application with a few attributes makes it.
+func benchToken(b *testing.B) (*auth.Verifier, string) {
+	b.Helper()
+	secret := auth.Secret(benchSecret)
+	keys, err := auth.NewKeys([]auth.Key{{ID: benchKey, Secret: secret, Project: "acme", Format: livekit.Format{}}}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	no := false
+	token, err := livekit.Mint(benchKey, secret, livekit.Claims{
+		Identity:   "ada",
+		Name:       "Ada Lovelace",
+		Metadata:   `{"avatar":"https://example.org/ada.png","team":7}`,
+		Attributes: map[string]string{"role": "host", "language": "en"},
+		Video: &livekit.VideoGrant{
+			RoomJoin: true, Room: "analytical-engine",
+			CanPublish: &no, CanPublishData: &no,
+		},
+	}, time.Hour, time.Now())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return auth.NewVerifier(keys, 0), token
+}
+
+func BenchmarkVerify(b *testing.B) {
+	v, token := benchToken(b)
+	b.ReportAllocs()
+	b.SetBytes(int64(len(token)))
+	for b.Loop() {
+		if _, err := v.Verify(token); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkVerifyForged(b *testing.B) {
+	v, token := benchToken(b)
+	forged := token[:len(token)-4] + "AAAA"
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := v.Verify(forged); err == nil {
+			b.Fatal("a forged token was accepted")
+		}
+	}
+}
+
+func BenchmarkRefresh(b *testing.B) {
+	v, token := benchToken(b)
+	g, err := v.Verify(token)
+	if err != nil {
+		b.Fatal(err)
+	}
+	now := auth.Current{
+		Session: "PA_bench", Room: g.Room, Identity: g.Identity, Name: g.Name,
+		Metadata: g.Metadata, Attributes: g.Attributes,
+		Permission: auth.Resolve(append(g.Base, auth.Say{Layer: auth.Live, Allow: auth.SendMicrophone})...),
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := v.Refresh(g, now, 10*time.Minute); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,17 @@
+// Package auth says who somebody is and what they may do.
+//
+// A [Verifier] turns a token into a [Grant] and signs refreshed tokens; a
+// [Format], one package each below this one, knows the claims of one ecosystem.
+// [Resolve] is the one function that computes a [Permission], from layers that
+// each state what they allow and deny; [Explain] names the layer that decided.
+//
+// # What a token is believed
+//
+// Nothing before its signature holds: the issuer it names only looks a key up,
+// and that key's configuration fixes project, format and algorithm. After that,
+// everything but one thing: an issue time in the future counts as none, since
+// believing it would put the token behind the reach of every revocation.
+//
+// One token has one spelling, so that it can be revoked by its hash, and one
+// meaning: a claim that is read and comes twice, in whatever case, is refused.
+package auth

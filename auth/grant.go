@@ -1,0 +1,137 @@
+package auth
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Kind says what sort of program a participant is. Its text is LiveKit's.
+type Kind string
+
+const (
+	Standard  Kind = "standard"
+	Ingress   Kind = "ingress"
+	Egress    Kind = "egress"
+	SIP       Kind = "sip"
+	Agent     Kind = "agent"
+	Connector Kind = "connector"
+	Bridge    Kind = "bridge"
+)
+
+// Dependent reports whether participants of this kind exist for the sake of
+// others: they do not count toward a room's limit and do not keep it open.
+func (k Kind) Dependent() bool { return k == Agent || k == Ingress || k == Egress }
+
+// A Grant is what a verified token says: who its holder is and what it allows.
+// It is not changed after it has been made.
+type Grant struct {
+	Format  Format // of the token; nil for people without one
+	Project string
+	KeyID   string // the key that signed it
+
+	TokenID   string    // jti, may be empty
+	TokenHash TokenHash // of the token's bytes
+	Issued    time.Time // iat, else nbf, else the Unix epoch; one in the future does not count
+	Expires   time.Time // zero: never
+	Origin    *Origin   // what it descends from; nil for a token that is no refreshed one
+
+	Identity    string
+	Name        string
+	Kind        Kind
+	KindDetails []string
+	Metadata    string
+	Attributes  map[string]string
+
+	Room       string // empty: the token names none
+	Join       bool   // may enter Room
+	CreateRoom bool   // may make a room, by joining or by a server API
+	ListRooms  bool
+	RoomAdmin  bool // may administer Room by a server API
+
+	// Dependent marks recorders and agents by grant rather than by kind;
+	// see [Kind.Dependent].
+	Dependent bool
+
+	Base       []Say // the token's layers, weakest first
+	RoomConfig RoomConfig
+
+	// Claims is the signed payload as it came, so that a refreshed token can
+	// carry every claim of the original.
+	Claims json.RawMessage
+}
+
+// AnonymousPrefix begins the identities that the server makes for people who
+// come without one. No token may claim such an identity.
+const AnonymousPrefix = "anon:"
+
+// TokenHash is the SHA-256 of a token.
+type TokenHash [32]byte
+
+// An Origin is what a refreshed token says about the one it descends from. It
+// travels as a signed claim of our own, and revocations are checked against it.
+type Origin struct {
+	KeyID   string `json:"kid"`           // key of the original token
+	Issued  int64  `json:"iat"`           // its issue time, Unix seconds
+	TokenID string `json:"jti,omitempty"` // its jti
+	Session string `json:"sid"`           // the session that was refreshed
+}
+
+// FirstIssued is when the token that g descends from was issued.
+func (g *Grant) FirstIssued() time.Time {
+	if g.Origin != nil {
+		return time.Unix(g.Origin.Issued, 0)
+	}
+	return g.Issued
+}
+
+// FirstKeyID is the key that signed the token that g descends from.
+func (g *Grant) FirstKeyID() string {
+	if g.Origin != nil {
+		return g.Origin.KeyID
+	}
+	return g.KeyID
+}
+
+// FirstTokenID is the jti of the token that g descends from.
+func (g *Grant) FirstTokenID() string {
+	if g.Origin != nil {
+		return g.Origin.TokenID
+	}
+	return g.TokenID
+}
+
+// RoomConfig is the part of a token's room settings that means something here.
+// It counts when the join makes the room. Zero values leave the server's settings.
+type RoomConfig struct {
+	EmptyTimeout     time.Duration
+	DepartureTimeout time.Duration
+	MaxParticipants  int
+	Metadata         string
+}
+
+// Current is the state of a session that a refreshed token has to tell.
+type Current struct {
+	Session    string // the participant's sid
+	Room       string
+	Identity   string
+	Name       string
+	Metadata   string
+	Attributes map[string]string
+	Permission Permission
+}
+
+// A Format reads and writes one ecosystem's tokens. Its methods may be called
+// concurrently.
+type Format interface {
+	// Name is a word for logs and metrics: "livekit".
+	Name() string
+	// RequireExpiry reports whether a token without exp is refused.
+	RequireExpiry() bool
+	// Decode reads the payload of a token whose signature and times hold and
+	// fills in what the payload says. Its errors wrap [ErrMalformed] or
+	// [ErrNoIdentity].
+	Decode(payload []byte, g *Grant) error
+	// Refresh returns the claims of a token that tells the present state of a
+	// session, from issued until expires. Every claim of the original is kept.
+	Refresh(g *Grant, now Current, keyID string, issued, expires time.Time) (json.RawMessage, error)
+}

@@ -1,0 +1,131 @@
+package auth
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"usher/auth/internal/object"
+)
+
+// method is the one algorithm of every token here. [understood] pins it.
+var method = jwt.SigningMethodHS256
+
+// parser takes tokens apart. Times are checked later, when the format of the
+// token's key is known.
+var parser = jwt.NewParser(jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
+
+// parse takes a token apart and checks its signature with the key that choose
+// returns for the issuer it names.
+func parse(token string, choose func(issuer string) (Key, error)) (*payload, Key, error) {
+	if err := oneSpelling(token); err != nil {
+		return nil, Key{}, err
+	}
+	var (
+		claims payload
+		key    Key
+	)
+	_, err := parser.ParseWithClaims(token, &claims, func(t *jwt.Token) (any, error) {
+		err := understood(t)
+		if err == nil {
+			key, err = choose(claims.issuer)
+		}
+		return []byte(key.Secret), err
+	})
+	if err != nil {
+		return nil, Key{}, parseError(err)
+	}
+	return &claims, key, nil
+}
+
+// parseUnverified takes a token apart. Nothing in it is to be believed.
+func parseUnverified(token string) (*payload, error) {
+	if err := oneSpelling(token); err != nil {
+		return nil, err
+	}
+	var claims payload
+	t, _, err := parser.ParseUnverified(token, &claims)
+	if err == nil {
+		err = understood(t)
+	}
+	if err != nil {
+		return nil, parseError(err)
+	}
+	return &claims, nil
+}
+
+// oneSpelling refuses line breaks, which base64 decoders pass over, strict ones
+// too. They would give one token many hashes, and revocation goes by those.
+func oneSpelling(token string) error {
+	if strings.ContainsAny(token, "\r\n") {
+		return ErrMalformed
+	}
+	return nil
+}
+
+// understood refuses every algorithm but ours, and extensions that a token says
+// must be understood. Nothing else in a header matters: the key is the
+// issuer's, whatever kid, jku or x5c say.
+func understood(t *jwt.Token) error {
+	if t.Method != method {
+		return ErrAlgorithm
+	}
+	if t.Claims.(*payload).raw == nil {
+		return &claimsError{object.ErrInvalid} // null
+	}
+	if _, ok := t.Header["crit"]; ok {
+		return fmt.Errorf("%w: critical header parameters are not supported", ErrMalformed)
+	}
+	return nil
+}
+
+// parseError turns an error of the JWT library into one of ours. The library's
+// own texts are dropped: some quote the token.
+func parseError(err error) error {
+	for _, own := range []error{ErrUnknownKey, ErrRevokedKey, ErrAlgorithm} {
+		if errors.Is(err, own) {
+			return own
+		}
+	}
+	var claims *claimsError
+	switch {
+	case errors.As(err, &claims):
+		return fmt.Errorf("%w: %w", ErrMalformed, claims.problem)
+	case errors.Is(err, ErrMalformed):
+		return fmt.Errorf("%w: critical header parameters are not supported", ErrMalformed)
+	case errors.Is(err, jwt.ErrTokenMalformed):
+		return fmt.Errorf("%w: it is not three parts of base64url and JSON", ErrMalformed)
+	case errors.Is(err, jwt.ErrTokenUnverifiable):
+		return ErrAlgorithm
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
+		return ErrSignature
+	}
+	return ErrMalformed
+}
+
+// header is the first part of every token made here:
+// {"alg":"HS256","typ":"JWT"}.
+const header = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
+
+// Sign returns the HS256 token with the given claims, a JSON object, which it
+// contains byte for byte: the library would encode them anew.
+func Sign(claims json.RawMessage, secret Secret) (string, error) {
+	if !json.Valid(claims) || claims[0] != '{' {
+		return "", errors.New("auth: the claims to sign are not a JSON object")
+	}
+	encoding := base64.RawURLEncoding
+	token := make([]byte, 0, len(header)+encoding.EncodedLen(len(claims))+48)
+	token = append(token, header...)
+	token = append(token, '.')
+	token = encoding.AppendEncode(token, claims)
+	signature, err := method.Sign(string(token), []byte(secret))
+	if err != nil {
+		return "", fmt.Errorf("auth: signing a token: %w", err)
+	}
+	token = append(token, '.')
+	return string(encoding.AppendEncode(token, signature)), nil
+}

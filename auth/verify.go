@@ -1,0 +1,154 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// Errors of [Verifier.Verify]. Each may be wrapped with what was wrong; none
+// ever holds a part of the token.
+var (
+	ErrTooLarge    = errors.New("auth: token too large")
+	ErrMalformed   = errors.New("auth: malformed token")
+	ErrAlgorithm   = errors.New("auth: token algorithm not accepted")
+	ErrUnknownKey  = errors.New("auth: unknown key")
+	ErrRevokedKey  = errors.New("auth: key revoked")
+	ErrSignature   = errors.New("auth: signature does not match the key")
+	ErrNoExpiry    = errors.New("auth: token without exp")
+	ErrExpired     = errors.New("auth: token expired")
+	ErrNotYetValid = errors.New("auth: token not valid yet")
+	ErrNoIdentity  = errors.New("auth: token names no identity")
+)
+
+// Leeway is how far clocks may differ: exp and nbf are checked with this much
+// slack. It is LiveKit's figure.
+const Leeway = time.Minute
+
+// DefaultMaxTokenBytes is the largest token read when nothing else is set.
+const DefaultMaxTokenBytes = 1 << 20
+
+// A Verifier checks tokens and signs refreshed ones. Its methods may be called
+// concurrently, SetKeys included.
+type Verifier struct {
+	maxBytes int
+	keys     atomic.Pointer[Keys]
+}
+
+// NewVerifier returns a Verifier that accepts the given keys and refuses
+// tokens of more than maxTokenBytes (0 means DefaultMaxTokenBytes) unread.
+func NewVerifier(keys *Keys, maxTokenBytes int) *Verifier {
+	if maxTokenBytes <= 0 {
+		maxTokenBytes = DefaultMaxTokenBytes
+	}
+	v := &Verifier{maxBytes: maxTokenBytes}
+	v.keys.Store(keys)
+	return v
+}
+
+// Keys returns the keys in force.
+func (v *Verifier) Keys() *Keys { return v.keys.Load() }
+
+// SetKeys replaces the keys in force.
+func (v *Verifier) SetKeys(k *Keys) { v.keys.Store(k) }
+
+// MaxTokenBytes is the size above which a token is refused unread.
+func (v *Verifier) MaxTokenBytes() int { return v.maxBytes }
+
+// Verify returns what the token grants. Nothing the token says is believed
+// before its signature holds: its issuer only looks a key up, and that key's
+// configuration fixes project, format and algorithm.
+func (v *Verifier) Verify(token string) (*Grant, error) {
+	if len(token) > v.maxBytes {
+		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(token), v.maxBytes)
+	}
+	keys := v.keys.Load()
+	claims, key, err := parse(token, keys.forIssuer)
+	if err != nil {
+		return nil, err
+	}
+	return admit(token, claims, key, keys)
+}
+
+// admit reads the payload of a token whose signature holds.
+func admit(token string, claims *payload, key Key, keys *Keys) (*Grant, error) {
+	now := time.Now()
+	t, err := claims.times()
+	switch {
+	case err != nil:
+		return nil, err
+	case t.expires.IsZero() && key.Format.RequireExpiry():
+		return nil, ErrNoExpiry
+	case !t.expires.IsZero() && !now.Before(t.expires.Add(Leeway)):
+		return nil, ErrExpired
+	case !t.notBefore.IsZero() && now.Before(t.notBefore.Add(-Leeway)):
+		return nil, ErrNotYetValid
+	}
+	origin, err := claims.origin()
+	if err != nil {
+		return nil, err
+	}
+	if origin != nil && keys.Revoked(origin.KeyID) {
+		return nil, ErrRevokedKey
+	}
+	g := claims.grant(token, t, now)
+	g.Format, g.Project, g.KeyID, g.Origin = key.Format, key.Project, key.ID, origin
+	if err := key.Format.Decode(g.Claims, g); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// ReadUnverified returns what a token says, whoever wrote it and whenever: it
+// checks neither signature nor times. It is for showing people what is in
+// their token. Nobody may be let in on its word. A token without an identity
+// is returned together with [ErrNoIdentity].
+func ReadUnverified(token string, f Format) (*Grant, error) {
+	claims, err := parseUnverified(token)
+	if err != nil {
+		return nil, err
+	}
+	t, err := claims.times()
+	if err != nil {
+		return nil, err
+	}
+	origin, err := claims.origin()
+	if err != nil {
+		return nil, err
+	}
+	g := claims.grant(token, t, time.Now())
+	g.Format, g.KeyID, g.Origin = f, claims.issuer, origin
+	if err = f.Decode(g.Claims, g); err != nil && !errors.Is(err, ErrNoIdentity) {
+		return nil, err
+	}
+	return g, err
+}
+
+// Refresh signs a token that tells the present state of a session that came
+// with g: every claim of g, the live state, and where it descends from.
+// It returns [ErrUnknownKey] when the project has no key left to sign with, and
+// [ErrRevokedKey] when g is a revoked key's work.
+func (v *Verifier) Refresh(g *Grant, now Current, lifetime time.Duration) (string, error) {
+	keys := v.keys.Load()
+	if keys.Revoked(g.KeyID) || keys.Revoked(g.FirstKeyID()) {
+		return "", ErrRevokedKey
+	}
+	key, ok := keys.SigningKey(g.KeyID, g.Project, g.Format)
+	if !ok {
+		return "", ErrUnknownKey
+	}
+	issued := time.Now()
+	claims, err := g.Format.Refresh(g, now, key.ID, issued, issued.Add(lifetime))
+	if err != nil {
+		return "", fmt.Errorf("auth: refreshing a token: %w", err)
+	}
+	token, err := Sign(claims, key.Secret)
+	if err != nil {
+		return "", err
+	}
+	if len(token) > v.maxBytes {
+		return "", fmt.Errorf("%w: the refreshed token would have %d bytes, the limit is %d", ErrTooLarge, len(token), v.maxBytes)
+	}
+	return token, nil
+}
