@@ -1,0 +1,91 @@
+package room_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"usher/auth"
+	"usher/room"
+)
+
+// A discard is a connection that takes everything.
+type discard struct{}
+
+func (discard) TryWrite(frames [][]byte) (n int, err error) {
+	for _, f := range frames {
+		n += len(f)
+	}
+	return n, nil
+}
+
+func (d discard) WriteSome(frames [][]byte) (int, error) { return d.TryWrite(frames) }
+func (discard) Farewell([]byte, room.Cause)              {}
+func (discard) Hurry()                                   {}
+func (discard) Abort()                                   {}
+
+// text encodes every event as the same bytes.
+type text []byte
+
+func (text) Dialect() int               { return 0 }
+func (t text) Encode(room.Event) []byte { return t }
+
+// BenchmarkDelivery is what it costs in this package to hand one message to
+// one receiver, without the socket: of a data message and of a video frame, in
+// rooms that one writer serves and in those that need the flushers.
+func BenchmarkDelivery(b *testing.B) {
+	for _, receivers := range []int{10, 1000} {
+		for _, kind := range []string{"data", "video"} {
+			b.Run(fmt.Sprintf("%s/%d", kind, receivers), func(b *testing.B) {
+				rooms := room.New(room.Config{AutoCreate: true})
+				defer rooms.Close()
+				batch := rooms.Batch()
+				join := func(identity string) *room.Participant {
+					g := grant(identity)
+					p, err := rooms.Join(batch, room.Join{Grant: g, Room: g.Room, Conn: discard{}, Encoder: text(strings.Repeat("x", 200)), Replay: true, AutoSubscribe: true})
+					if err != nil {
+						b.Fatal(err)
+					}
+					batch.Flush()
+					return p
+				}
+				source := join("source")
+				call := room.Call{Generation: 1, Batch: batch}
+				for i := range receivers {
+					join(fmt.Sprint(i))
+				}
+				send := func() error {
+					return source.PublishData(call, room.Message{Payload: []byte(`"x"`), Reliable: true})
+				}
+				if kind == "video" {
+					call.ID = 1
+					if err := source.PublishTrack(call, room.Track{Kind: room.Video, Source: auth.Camera}); err != nil {
+						b.Fatal(err)
+					}
+					call.ID = 0
+					r, _ := rooms.Lookup("test", "hall")
+					info, err := r.Participant(room.Target{Identity: "source"})
+					if err != nil {
+						b.Fatal(err)
+					}
+					frame := room.TrackFrame{Handle: info.Tracks[0].Handle, Key: true, Last: true, Wire: make([]byte, 4000)}
+					send = func() error {
+						frame.Counter++
+						return source.PassFrame(call, frame)
+					}
+				}
+				batch.Flush()
+				batch.Wait()
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := send(); err != nil {
+						b.Fatal(err)
+					}
+					batch.Flush()
+				}
+				batch.Wait()
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(receivers), "ns/delivery")
+			})
+		}
+	}
+}

@@ -1,0 +1,31 @@
+// Package room holds all state and rules of rooms: who is in them, what each
+// may do, what the others are told.
+//
+// It knows no socket, no wire format, no HTTP and no token format. A session
+// gives it a [Conn] to write to and an [Encoder] that turns events into frames;
+// everything else is memory. That lets its rules be tested in microseconds.
+//
+// # Two halves
+//
+// A [Room] is the authority: it owns members, identities, the limit, live
+// statements and the sequence of state events. Commands go in, ordered
+// [Event]s come out. Its audience is one node's part: the local listeners with
+// their outboxes, and each track's receivers; it applies events in order. On one
+// process both share the room's mutex and a plain call lies between them.
+//
+// # Check and place are one step
+//
+// Everything a participant asks for is checked and its effects are queued in
+// one critical section of the room's mutex: the connection's generation is
+// current, the participant is a member, the permission holds, the frames are
+// appended to the outboxes. A change of permission takes the same mutex. So
+// when it returns nothing that the old permission allowed is on its way any
+// more, and whoever is told of it gets nothing of that kind afterwards.
+// Encoding, signing and writing happen after the unlock, in [Batch.Flush].
+//
+// # Locks
+//
+// In this order, none while holding a later one: Rooms.mu, Room.mu, Outbox.mu.
+// Revocations has a mutex of its own, a leaf below all of them. Under a lock
+// there are only memory operations. Two rooms are never locked together.
+package room

@@ -1,0 +1,86 @@
+package room
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors of joining and resuming.
+var (
+	ErrNotFound      = errors.New("room: not found")          // Join: no such room and it may not be made
+	ErrFull          = errors.New("room: full")               // Join: the limit is reached
+	ErrIdentityTaken = errors.New("room: identity is taken")  // Join: the policy is reject
+	ErrRevoked       = errors.New("room: token revoked")      // Join, Resume
+	ErrNotAllowed    = errors.New("room: not allowed")        // Join, and every request
+	ErrNoSession     = errors.New("room: session not found")  // Resume
+	ErrClosed        = errors.New("room: server is stopping") // Join, Resume
+)
+
+// Errors of requests.
+var (
+	// ErrFenced is returned to a connection that no longer speaks for its
+	// session: another one resumed it, or the participant is gone.
+	ErrFenced = errors.New("room: connection was replaced")
+	// ErrNoParticipant and ErrNoTrack mean: none that the asker may see.
+	ErrNoParticipant = errors.New("room: participant does not exist")
+	ErrNoTrack       = errors.New("room: track does not exist")
+	// ErrRequestOrder is a request id that does not grow.
+	ErrRequestOrder = errors.New("room: id must be larger than every id before it")
+)
+
+// A LimitError says which limit something exceeded. It is the same on every
+// path: token, client message, server API.
+type LimitError struct {
+	What  string // "metadata", "attributes", "name", …
+	Limit int    // 0: given by the setting that Unit names
+	Unit  string // "bytes", or what is counted
+}
+
+func (e *LimitError) Error() string {
+	if e.Limit == 0 {
+		return e.What + " exceeds limits." + e.Unit
+	}
+	return fmt.Sprintf("%s exceeds the limit of %d %s", e.What, e.Limit, e.Unit)
+}
+
+// An InvalidError says what is wrong with a request.
+type InvalidError struct{ Problem string }
+
+func (e *InvalidError) Error() string { return e.Problem }
+
+// A Denial says which permission was missing and which layer decided so.
+type Denial struct {
+	Permission string
+	Layer      string
+}
+
+// deniedError is ErrNotAllowed with its denial.
+type deniedError struct{ Denial }
+
+func (e *deniedError) Error() string {
+	return "room: not allowed: " + e.Permission + " denied by " + e.Layer
+}
+func (e *deniedError) Is(target error) bool { return target == ErrNotAllowed }
+
+// A Final is how a session ended: why the others were told it left, and what
+// its connection and a late resume are told.
+type Final struct {
+	Reason Reason
+	Cause  Cause
+}
+
+// A Cause is why the server ends a connection. Each dialect has its own code
+// for it.
+type Cause uint8
+
+const (
+	CauseLeft Cause = iota
+	CauseReplaced
+	CauseResumed // another connection resumed the session
+	CauseRemoved
+	CauseRoomDeleted
+	CauseKeyRevoked
+	CauseShutdown
+	CauseSlow
+	CausePingTimeout
+)

@@ -1,0 +1,516 @@
+package room
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"usher/auth"
+)
+
+const (
+	maxCodecBytes   = 8 << 10   // a decoder's configuration: it is told to everybody
+	maxDestinations = 1000      // of one data message
+	maxPageBytes    = 256 << 10 // of listParticipants, but at least one participant
+)
+
+// A Call is one message of a session: which connection it came by, and the id
+// its reply is to carry.
+type Call struct {
+	Generation uint32
+	ID         uint64 // 0: no reply is wanted
+	Batch      *Batch
+}
+
+// deniable is the names that permissions have in denials.
+var deniable = []string{"canPublish", "canPublishSources", "canPublishData", "canSubscribe",
+	"canUpdateOwnMetadata", "canUpdatePresence", "hidden", "roomAdmin"}
+
+// beforeLock runs between a message's parsing and the room's lock, where
+// nothing may have been decided yet. It is nil but in tests, which force a
+// scheduling point here.
+var beforeLock func()
+
+// do runs a request and answers it, in one critical section. op returns what
+// the reply carries besides the id. The only error is [ErrFenced].
+func (p *Participant) do(c Call, kind string, op func() (Reply, error)) error {
+	if beforeLock != nil {
+		beforeLock()
+	}
+	r := p.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p.generation != c.Generation || p.final != nil {
+		return ErrFenced
+	}
+	var reply Reply
+	err := p.beginLocked(c)
+	if err == nil {
+		reply, err = op()
+	}
+	if p.final == nil { // a leave is answered by the close
+		p.replyLocked(c, kind, reply, err)
+	}
+	return nil
+}
+
+// beginLocked notes that the request is being handled. Whoever resumes is told
+// so in the snapshot, and does not send it again.
+func (p *Participant) beginLocked(c Call) error {
+	if c.ID == 0 {
+		return nil
+	}
+	if c.ID <= p.lastRequest {
+		return ErrRequestOrder
+	}
+	p.lastRequest = c.ID
+	return nil
+}
+
+func (p *Participant) replyLocked(c Call, kind string, reply Reply, err error) {
+	if c.ID == 0 && err == nil {
+		return
+	}
+	if err != nil {
+		reply = Reply{Err: err}
+		var d *deniedError
+		if errors.As(err, &d) {
+			p.rooms.metrics.denials.WithLabelValues(d.Permission).Inc()
+			reply.Err = ErrNotAllowed
+			if _, told := p.denied[kind]; !told {
+				if p.denied == nil {
+					p.denied = make(map[string]struct{})
+				}
+				p.denied[kind] = struct{}{}
+				reply.Denial = &d.Denial
+			}
+		}
+	}
+	reply.ID = c.ID
+	size := 0
+	for _, i := range reply.Participants {
+		size += i.size()
+	}
+	if reply.Participant != nil {
+		size += reply.Participant.size()
+	}
+	p.listener.send(c.Batch, newFrame(counted, &reply, size))
+}
+
+// needLocked checks that p has the right at this moment.
+func (p *Participant) needLocked(right auth.Rights, name string) error {
+	if p.permission.Allows(right) {
+		return nil
+	}
+	_, layer := auth.Explain(right, p.layersLocked()...)
+	return &deniedError{Denial{name, layer}}
+}
+
+// Reject answers a message that could not be understood.
+func (p *Participant) Reject(c Call, problem error) error {
+	return p.do(c, "", func() (Reply, error) { return Reply{}, problem })
+}
+
+// Ping answers a ping of the protocol.
+func (p *Participant) Ping(c Call) error {
+	r := p.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p.generation != c.Generation || p.final != nil {
+		return ErrFenced
+	}
+	if err := p.beginLocked(c); err != nil {
+		p.replyLocked(c, "ping", Reply{}, err)
+		return nil
+	}
+	p.listener.send(c.Batch, newFrame(control, &Pong{ID: c.ID, Time: time.Now()}, 32))
+	return nil
+}
+
+// Ack takes the client's count of reliable frames received.
+func (p *Participant) Ack(c Call, received uint64) error {
+	r := p.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p.generation != c.Generation || p.final != nil {
+		return ErrFenced
+	}
+	o := p.listener.outbox
+	o.mu.Lock()
+	ok := o.ackLocked(received)
+	o.mu.Unlock()
+	if !ok {
+		p.replyLocked(c, "ack", Reply{}, &InvalidError{"ack: more frames than were sent"})
+	}
+	return nil
+}
+
+// Leave ends the session at the participant's own wish.
+func (p *Participant) Leave(c Call) error {
+	return p.do(c, "leave", func() (Reply, error) {
+		p.room.evictLocked(c.Batch, p, Final{ClientInitiated, CauseLeft})
+		return Reply{}, nil
+	})
+}
+
+// A Message is data to the room, or to those named.
+type Message struct {
+	Topic      string
+	Payload    []byte // JSON
+	Encoding   string
+	Reliable   bool
+	Identities []string
+	SIDs       []string
+}
+
+// PublishData sends a message to everybody else, or to the participants named.
+// Naming somebody who is not there, or not to be seen, is no error.
+func (p *Participant) PublishData(c Call, m Message) error {
+	l := p.rooms.cfg.Limits
+	problem := firstOf(l.Topic(m.Topic), l.Data(m.Payload))
+	if n := len(m.Identities) + len(m.SIDs); problem == nil && n > maxDestinations {
+		problem = &LimitError{"destinations", maxDestinations, "participants"}
+	}
+	return p.do(c, "publishData", func() (Reply, error) {
+		if problem != nil {
+			return Reply{}, problem
+		}
+		if err := p.needLocked(auth.SendData, "canPublishData"); err != nil {
+			return Reply{}, err
+		}
+		r, b := p.room, c.Batch
+		class, size := lossy, len(m.Topic)+len(m.Payload)+len(p.Identity)
+		if m.Reliable {
+			class = counted
+		}
+		ev := &Data{Topic: m.Topic, Payload: m.Payload, Encoding: m.Encoding, Reliable: m.Reliable}
+		if !p.permission.Hidden() {
+			ev.From = &Sender{p.SID, p.Identity}
+			r.listLocked(b, p)
+		}
+		r.announceLocked(b)
+		r.rooms.metrics.messages[0].Inc()
+		f := newFrame(class, ev, size)
+		if len(m.Identities)+len(m.SIDs) == 0 { // an empty list is none, as with LiveKit
+			r.audience.broadcast(b, f, p.listener)
+			return Reply{}, nil
+		}
+		for _, to := range r.namedLocked(m.Identities, m.SIDs) {
+			if to != p {
+				to.listener.send(b, f)
+			}
+		}
+		return Reply{}, nil
+	})
+}
+
+// namedLocked returns the participants with one of the identities or sids, each once.
+func (r *Room) namedLocked(identities, sids []string) []*Participant {
+	var named []*Participant
+	seen := make(map[*Participant]struct{}, len(identities)+len(sids))
+	add := func(p *Participant) {
+		if _, twice := seen[p]; !twice {
+			seen[p] = struct{}{}
+			named = append(named, p)
+		}
+	}
+	for _, identity := range identities {
+		if who := r.people[identity]; who != nil {
+			for _, p := range who.participants {
+				add(p)
+			}
+		}
+	}
+	for _, sid := range sids {
+		if p := r.participants[sid]; p != nil {
+			add(p)
+		}
+	}
+	return named
+}
+
+// UpdatePresence changes p's presence: the keys given replace, or all of it.
+func (p *Participant) UpdatePresence(c Call, change Presence, full bool) error {
+	return p.do(c, "updatePresence", func() (Reply, error) {
+		if err := p.needLocked(auth.SendPresence, "canUpdatePresence"); err != nil {
+			return Reply{}, err
+		}
+		next := change
+		if !full && len(p.presence) > 0 {
+			next = maps.Clone(p.presence)
+			maps.Copy(next, change)
+		}
+		if err := p.rooms.cfg.Limits.Presence(next); err != nil {
+			return Reply{}, err
+		}
+		p.presence = next
+		if p.permission.Hidden() {
+			return Reply{}, nil
+		}
+		p.room.listLocked(c.Batch, p)
+		p.room.presentLocked(c.Batch, p)
+		return Reply{}, nil
+	})
+}
+
+// presentLocked tells everybody else p's present presence.
+func (r *Room) presentLocked(b *Batch, p *Participant) {
+	r.announceLocked(b)
+	f := newFrame(latest, &PresenceUpdated{SID: p.SID, Presence: p.presence}, p.presence.size())
+	f.source, f.version = p, p.presenceVersion.Add(1)
+	r.audience.broadcast(b, f, p.listener)
+}
+
+// UpdateMetadata changes p's own name, metadata and attributes.
+func (p *Participant) UpdateMetadata(c Call, ch Change) error {
+	ch.Permission = nil
+	r := p.room
+	var own []*Participant
+	r.mu.Lock()
+	if p.permission.Allows(auth.UpdateOwnMetadata) { // who may not costs nothing
+		own = []*Participant{p}
+	}
+	r.mu.Unlock()
+	problem := r.checkRefreshable(own, ch)
+	return p.do(c, "updateMetadata", func() (Reply, error) {
+		if err := p.needLocked(auth.UpdateOwnMetadata, "canUpdateOwnMetadata"); err != nil {
+			return Reply{}, err
+		}
+		if problem != nil {
+			return Reply{}, problem
+		}
+		return Reply{}, p.room.changeLocked(c.Batch, []*Participant{p}, nil, ch)
+	})
+}
+
+// A Track is what a participant asks to publish.
+type Track struct {
+	Kind   TrackKind
+	Source auth.Source
+	Name   string
+	Muted  bool
+	Codec  []byte
+}
+
+// PublishTrack announces a track. Its frames come through [Participant.PassFrame].
+func (p *Participant) PublishTrack(c Call, t Track) error {
+	l := p.rooms.cfg.Limits
+	problem := firstOf(l.Name(t.Name), atMost("codec", len(t.Codec), maxCodecBytes))
+	return p.do(c, "publishTrack", func() (Reply, error) {
+		if problem != nil {
+			return Reply{}, problem
+		}
+		if err := p.mayPublishLocked(t.Source); err != nil {
+			return Reply{}, err
+		}
+		if n := p.rooms.cfg.Limits.Tracks; n > 0 && len(p.tracks) >= n {
+			return Reply{}, &LimitError{"tracks", n, "tracks of one participant"}
+		}
+		r := p.room
+		f := &feed{room: r, publisher: p, kind: t.Kind, source: t.Source, info: &TrackInfo{
+			SID: r.rooms.newSID("TR_"), Handle: r.newHandle(),
+			Kind: t.Kind, Source: t.Source, Name: t.Name, Muted: t.Muted, Codec: t.Codec,
+		}}
+		r.publishLocked(c.Batch, p, f)
+		return Reply{Track: f.info}, nil
+	})
+}
+
+// mayPublishLocked checks that p may publish a track from s.
+func (p *Participant) mayPublishLocked(s auth.Source) error {
+	if p.permission.Hidden() {
+		_, layer := auth.Explain(auth.Hidden, p.layersLocked()...)
+		return &deniedError{Denial{"hidden", layer}}
+	}
+	name := "canPublishSources"
+	if s == auth.NoSource {
+		name = "canPublishData"
+	} else if !p.permission.Rights.Any(auth.SendTracks) {
+		name = "canPublish"
+	}
+	return p.needLocked(s.Send(), name)
+}
+
+// UnpublishTrack ends a track of p's own.
+func (p *Participant) UnpublishTrack(c Call, sid string) error {
+	return p.do(c, "unpublishTrack", func() (Reply, error) {
+		f := p.room.feedLocked(p, sid)
+		if f == nil || f.publisher != p {
+			return Reply{}, ErrNoTrack
+		}
+		p.room.unpublishLocked(c.Batch, p, f, "unpublished")
+		return Reply{}, nil
+	})
+}
+
+// MuteTrack mutes or unmutes a track of p's own, or as a moderator mutes
+// another's. A moderator cannot unmute: nobody is to be heard unawares.
+func (p *Participant) MuteTrack(c Call, sid string, muted bool) error {
+	return p.do(c, "muteTrack", func() (Reply, error) {
+		r := p.room
+		f := r.feedLocked(p, sid)
+		if f == nil {
+			return Reply{}, ErrNoTrack
+		}
+		if f.publisher != p {
+			if err := p.needLocked(auth.ModerateParticipants, "roomAdmin"); err != nil {
+				return Reply{}, err
+			}
+			if !muted {
+				return Reply{}, &InvalidError{"muteTrack: only the publisher can unmute a track"}
+			}
+		}
+		r.muteLocked(c.Batch, f, muted)
+		return Reply{Track: f.info}, nil
+	})
+}
+
+func (r *Room) muteLocked(b *Batch, f *feed, muted bool) {
+	if f.info.Muted == muted {
+		return
+	}
+	p := f.publisher
+	p.changeTrackLocked(f, func(t *TrackInfo) { t.Muted = muted })
+	r.emitLocked(b, &TrackMuted{SID: p.SID, TrackSID: f.info.SID, Muted: muted}, nil)
+	if !muted {
+		f.interrupted(b) // what came in between was not passed on
+	}
+}
+
+// Subscribe begins to receive a track.
+func (p *Participant) Subscribe(c Call, sid string) error {
+	return p.do(c, "subscribe", func() (Reply, error) {
+		f := p.room.feedLocked(p, sid)
+		if f == nil || f.publisher == p {
+			return Reply{}, ErrNoTrack
+		}
+		if !p.listener.mayReceive(f) {
+			_, layer := auth.Explain(f.source.Receive(), p.layersLocked()...)
+			return Reply{}, &deniedError{Denial{"canSubscribe", layer}}
+		}
+		delete(p.listener.declined, f)
+		if p.listener.subs[f] == nil {
+			p.listener.send(c.Batch, newFrame(counted, &TrackSubscribed{SID: f.publisher.SID, Track: f.info}, len(f.info.Codec)+128))
+			p.listener.subscribe(f)
+			f.askForLocked(c.Batch, p.listener)
+		}
+		return Reply{Track: f.info}, nil
+	})
+}
+
+// Unsubscribe ends receiving a track, until p subscribes again.
+func (p *Participant) Unsubscribe(c Call, sid string) error {
+	return p.do(c, "unsubscribe", func() (Reply, error) {
+		f := p.room.feedLocked(p, sid)
+		if f == nil || f.publisher == p {
+			return Reply{}, ErrNoTrack
+		}
+		if p.listener.declined == nil {
+			p.listener.declined = make(map[*feed]struct{})
+		}
+		p.listener.declined[f] = struct{}{}
+		p.listener.unsubscribe(c.Batch, f, "unsubscribed")
+		return Reply{}, nil
+	})
+}
+
+// RequestKeyFrame asks the publisher of a subscribed track for a key frame.
+func (p *Participant) RequestKeyFrame(c Call, sid string) error {
+	return p.do(c, "requestKeyFrame", func() (Reply, error) {
+		f := p.room.feedLocked(p, sid)
+		if f == nil || p.listener.subs[f] == nil {
+			return Reply{}, ErrNoTrack
+		}
+		f.askForLocked(c.Batch, p.listener)
+		return Reply{}, nil
+	})
+}
+
+// A TrackFrame is a frame, or a fragment of one, of a track.
+type TrackFrame struct {
+	Handle  uint32
+	Key     bool
+	Layer   uint8 // temporal layer
+	Last    bool  // the last fragment of its frame
+	Counter uint16
+	// Wire is the whole WebSocket frame as it is passed on. It is not changed
+	// any more.
+	Wire []byte
+}
+
+// PassFrame passes a frame on to the track's receivers. It is not answered: a
+// frame that may not be passed on is dropped. The only error is [ErrFenced].
+func (p *Participant) PassFrame(c Call, t TrackFrame) error {
+	if beforeLock != nil {
+		beforeLock()
+	}
+	r := p.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p.generation != c.Generation || p.final != nil {
+		return ErrFenced
+	}
+	for _, f := range p.tracks {
+		if f.info.Handle != t.Handle {
+			continue
+		}
+		if !p.permission.Allows(f.source.Send()) {
+			return nil
+		}
+		if f.info.Muted {
+			f.follow(t.Counter, t.Last)
+			return nil
+		}
+		if len(r.pending) > 0 {
+			r.announceLocked(c.Batch)
+		}
+		r.rooms.metrics.messages[1].Inc()
+		fr := &frame{class: lossy, size: len(t.Wire) + frameOverhead, at: time.Now(), raw: t.Wire, key: t.Key, layer: t.Layer, counter: t.Counter}
+		f.pass(c.Batch, fr, f.follow(t.Counter, t.Last))
+		return nil
+	}
+	return nil
+}
+
+// ListParticipants pages through those whom p may see, by sid.
+func (p *Participant) ListParticipants(c Call, after string, limit int) error {
+	if limit <= 0 || limit > 1000 {
+		limit = 1000
+	}
+	return p.do(c, "listParticipants", func() (Reply, error) {
+		r := p.room
+		sids := make([]string, 0, len(r.participants))
+		for sid, q := range r.participants {
+			if sid > after && visible(p, q) {
+				sids = append(sids, sid)
+			}
+		}
+		slices.SortFunc(sids, strings.Compare)
+		reply := Reply{Participants: []*Info{}, Presence: map[string]Presence{}, NumParticipants: r.shown}
+		size := 0
+		for i, sid := range sids {
+			q := r.participants[sid]
+			if size += q.info.size() + q.presence.size(); i == limit || i > 0 && size > maxPageBytes {
+				reply.Next = sids[i-1]
+				break
+			}
+			q.announced = q.announced || !q.permission.Hidden() // p is to hear of q's end
+			reply.Participants = append(reply.Participants, q.info)
+			if len(q.presence) > 0 {
+				reply.Presence[sid] = q.presence
+			}
+		}
+		return reply, nil
+	})
+}
+
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

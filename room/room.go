@@ -1,0 +1,423 @@
+package room
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"slices"
+	"sync"
+	"time"
+
+	"usher/auth"
+)
+
+const (
+	// announceAtOnce is the number of listeners up to which each join and leave
+	// is an event of its own; in larger rooms those of a tick are one.
+	announceAtOnce = 32
+	announceTick   = 20 * time.Millisecond
+)
+
+// A Room is a set of participants that see the same events in the same order.
+// Its methods may be called concurrently.
+type Room struct {
+	rooms         *Rooms // static
+	ID            string // static, never reused
+	Project, Name string // static
+
+	mu       sync.Mutex // guards the following fields
+	closed   bool
+	settings auth.RoomConfig
+	created  time.Time
+
+	participants map[string]*Participant // by sid; all members
+	people       map[string]*person      // by identity
+	occupied     int                     // members that count toward the limit
+	keeping      int                     // members that keep the room open
+	shown        int                     // members that are not hidden
+	publishers   int                     // shown members with tracks
+
+	epoch   string
+	seq     uint64
+	pending []Event // numbered, not announced yet
+	recount bool    // the number of participants is to be announced
+	partial bool    // not everybody has everybody in its list, so the number is told
+	ticking bool
+	idle    *time.Timer // ends the room when nobody keeps it open
+
+	audience audience
+}
+
+// A person is what a room remembers of an identity, with or without
+// participants.
+type person struct {
+	identity     string
+	participants []*Participant
+	live         auth.Say
+	// tokens are those shown that claim to be issued later than they were
+	// shown, and sessions those that came with them: the time of a revocation
+	// reaches neither these tokens nor what was refreshed from them.
+	tokens   []auth.TokenHash
+	sessions []string
+}
+
+func newRoom(rs *Rooms, k key, cfg auth.RoomConfig) *Room {
+	if cfg.EmptyTimeout <= 0 {
+		cfg.EmptyTimeout = rs.cfg.EmptyTimeout
+	}
+	if cfg.DepartureTimeout <= 0 {
+		cfg.DepartureTimeout = rs.cfg.DepartureTimeout
+	}
+	if cfg.MaxParticipants <= 0 {
+		cfg.MaxParticipants = rs.cfg.MaxParticipants
+	}
+	r := &Room{
+		rooms: rs, ID: "RM_" + rand.Text()[:16], Project: k.project, Name: k.name,
+		settings: cfg, created: time.Now(), epoch: rand.Text()[:8],
+		participants: make(map[string]*Participant), people: make(map[string]*person),
+	}
+	r.mu.Lock()
+	r.idle = time.AfterFunc(cfg.EmptyTimeout, r.expire)
+	r.mu.Unlock()
+	return r
+}
+
+// Summary returns a snapshot of the room.
+func (r *Room) Summary() Summary {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.summaryLocked()
+}
+
+func (r *Room) summaryLocked() Summary {
+	return Summary{
+		ID: r.ID, Name: r.Name, Metadata: r.settings.Metadata,
+		NumParticipants: r.shown, NumPublishers: r.publishers, MaxParticipants: r.settings.MaxParticipants,
+		EmptyTimeout: r.settings.EmptyTimeout, DepartureTimeout: r.settings.DepartureTimeout,
+		CreatedAt: r.created,
+	}
+}
+
+// expire ends the room if nobody has come in the meantime.
+func (r *Room) expire() {
+	b := r.rooms.Batch()
+	r.mu.Lock()
+	if !r.closed && r.keeping == 0 {
+		r.closeLocked(b, Final{RoomDeleted, CauseRoomDeleted})
+	}
+	r.mu.Unlock()
+	b.Flush()
+}
+
+// Delete ends the room's life and puts everybody out. Their tokens stay good.
+func (r *Room) Delete(b *Batch) { r.close(b, Final{RoomDeleted, CauseRoomDeleted}) }
+
+// close ends the room's life and all sessions in it.
+func (r *Room) close(b *Batch, final Final) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.closeLocked(b, final)
+	}
+}
+
+func (r *Room) closeLocked(b *Batch, final Final) {
+	r.closed = true
+	r.idle.Stop()
+	for _, p := range r.membersLocked() {
+		r.dismissLocked(b, p, final)
+	}
+	r.pending = nil
+	b.later(func() { r.rooms.forget(r) }) // Rooms.mu comes before r.mu
+}
+
+func (r *Room) membersLocked() []*Participant {
+	members := make([]*Participant, 0, len(r.participants))
+	for _, l := range r.audience.listeners {
+		members = append(members, l.participant)
+	}
+	return members
+}
+
+// restLocked arms the timer that ends an abandoned room, when p was the last
+// one to keep it open.
+func (r *Room) restLocked(p *Participant) {
+	if !p.dependent && r.keeping == 0 {
+		r.idle.Reset(r.settings.DepartureTimeout)
+	}
+}
+
+// personLocked returns the person with that identity, making it when needed.
+func (r *Room) personLocked(identity string) *person {
+	who := r.people[identity]
+	if who == nil {
+		who = &person{identity: identity}
+		r.people[identity] = who
+	}
+	return who
+}
+
+// tidyLocked forgets a person of whom there is nothing to remember.
+func (r *Room) tidyLocked(who *person) {
+	if len(who.participants) == 0 && who.live.IsZero() && len(who.tokens) == 0 {
+		delete(r.people, who.identity)
+	}
+}
+
+// dismissLocked takes p out of the room without telling the others.
+func (r *Room) dismissLocked(b *Batch, p *Participant, final Final) {
+	p.final = &final
+	p.generation++
+	if p.grace != nil {
+		p.grace.Stop()
+		p.grace = nil
+	}
+	delete(r.participants, p.SID)
+	p.person.participants = slices.DeleteFunc(p.person.participants, func(q *Participant) bool { return q == p })
+	r.tidyLocked(p.person)
+	if !p.permission.Hidden() {
+		r.shown--
+		if len(p.tracks) > 0 {
+			r.publishers--
+		}
+		if !p.dependent {
+			r.occupied--
+		}
+	}
+	if !p.dependent {
+		r.keeping--
+	}
+	p.setState(Gone)
+	r.audience.leave(p.listener)
+	o := p.listener.outbox
+	o.mu.Lock()
+	dirty := o.detachLocked(final.Cause, true)
+	o.forgetLocked()
+	o.mu.Unlock()
+	if dirty {
+		b.add(o)
+	}
+	r.rooms.bury(p, final) // first, so that a resume finds the one or the other
+	r.rooms.sessions.Delete(p.SID)
+	r.rooms.metrics.leaves.WithLabelValues(string(final.Reason)).Inc()
+	b.later(func() {
+		r.rooms.cfg.Log.Info("participant left", "project", r.Project, "room", r.Name,
+			"identity", p.Identity, "session", p.SID, "reason", string(final.Reason))
+	})
+}
+
+// evictLocked takes p out of the room and tells the others.
+func (r *Room) evictLocked(b *Batch, p *Participant, final Final) {
+	if p.final != nil {
+		return
+	}
+	for _, f := range slices.Clone(p.tracks) {
+		r.unpublishLocked(b, p, f, "left")
+	}
+	r.dismissLocked(b, p, final)
+	if !p.permission.Hidden() {
+		if p.announced {
+			r.announceLaterLocked(b, &ParticipantLeft{SID: p.SID, Identity: p.Identity, Reason: final.Reason})
+		}
+		r.recountLocked()
+	}
+	r.restLocked(p)
+}
+
+// A numbered event is one of those that everybody in the room sees.
+type numbered interface {
+	Event
+	number(uint64)
+	size() int
+}
+
+func (e *ParticipantJoined) number(n uint64)  { e.Seq = n }
+func (e *ParticipantLeft) number(n uint64)    { e.Seq = n }
+func (e *ParticipantUpdated) number(n uint64) { e.Seq = n }
+func (e *Changes) number(n uint64)            { e.Seq = n }
+func (e *TrackPublished) number(n uint64)     { e.Seq = n }
+func (e *TrackUnpublished) number(n uint64)   { e.Seq = n }
+func (e *TrackMuted) number(n uint64)         { e.Seq = n }
+func (e *RoomUpdated) number(n uint64)        { e.Seq = n }
+
+func (e *ParticipantJoined) size() int  { return e.Participant.size() }
+func (e *ParticipantLeft) size() int    { return 64 + len(e.Identity) }
+func (e *ParticipantUpdated) size() int { return e.Participant.size() }
+func (e *TrackPublished) size() int {
+	return 128 + len(e.Identity) + len(e.Track.Codec) + len(e.Track.Name)
+}
+func (e *TrackUnpublished) size() int { return 96 + len(e.Identity) }
+func (e *TrackMuted) size() int       { return 64 }
+func (e *RoomUpdated) size() int      { return 256 + len(e.Room.Metadata) }
+func (e *Changes) size() int {
+	n := 64
+	for _, c := range e.Changes {
+		n += c.(numbered).size()
+	}
+	return n
+}
+
+// emitLocked tells everybody except one, which may be nil, of an event, after
+// what is still to be announced.
+func (r *Room) emitLocked(b *Batch, ev numbered, except *listener) {
+	r.announceLocked(b)
+	r.seq++
+	ev.number(r.seq)
+	r.audience.broadcast(b, newFrame(counted, ev, ev.size()), except)
+}
+
+// emitAboutLocked tells everybody of a change of p, or only p when the others
+// do not see p.
+func (r *Room) emitAboutLocked(b *Batch, p *Participant, ev numbered) {
+	if p.permission.Hidden() || !p.announced {
+		p.listener.send(b, newFrame(counted, ev, ev.size()))
+		return
+	}
+	r.emitLocked(b, ev, nil)
+}
+
+// announceLaterLocked tells everybody of a join, a leave or a cut connection:
+// at once in a small room, with the others of the same tick in a large one.
+func (r *Room) announceLaterLocked(b *Batch, ev numbered) {
+	if len(r.audience.listeners) <= announceAtOnce && len(r.pending) == 0 {
+		r.emitLocked(b, ev, nil)
+		return
+	}
+	r.seq++
+	ev.number(r.seq)
+	r.pending = append(r.pending, ev)
+	r.tickLocked()
+}
+
+// recountLocked notes that somebody came or went, or is listed now who was only
+// counted. Where all have a whole list they can count for themselves.
+func (r *Room) recountLocked() {
+	if r.partial {
+		r.recount = true
+		r.tickLocked()
+	}
+}
+
+func (r *Room) tickLocked() {
+	if !r.ticking {
+		r.ticking = true
+		time.AfterFunc(announceTick, r.tick)
+	}
+}
+
+func (r *Room) tick() {
+	b := r.rooms.Batch()
+	r.mu.Lock()
+	r.ticking = false
+	r.announceLocked(b)
+	r.mu.Unlock()
+	b.Flush()
+}
+
+// announceLocked appends what is pending to all outboxes. It comes before any
+// frame from or about a participant, so that nobody hears of a stranger.
+func (r *Room) announceLocked(b *Batch) {
+	if r.closed || len(r.pending) == 0 && !r.recount {
+		return
+	}
+	var ev numbered
+	switch {
+	case len(r.pending) == 1 && !r.recount:
+		ev = r.pending[0].(numbered)
+	case len(r.pending) == 0:
+		r.seq++
+		ev = &Changes{Seq: r.seq, NumParticipants: r.shown}
+	default:
+		// The last change lends its number; the count needs none of its own.
+		ev = &Changes{Seq: r.seq, Changes: r.pending, NumParticipants: r.shown}
+	}
+	r.pending, r.recount = nil, false
+	r.audience.broadcast(b, newFrame(counted, ev, ev.size()), nil)
+}
+
+// publishLocked announces a new track of p.
+func (r *Room) publishLocked(b *Batch, p *Participant, f *feed) {
+	r.listLocked(b, p)
+	if len(p.tracks) == 0 {
+		r.publishers++
+	}
+	p.tracks = append(p.tracks, f)
+	p.changeInfo(func(i *Info) { i.Tracks = append(slices.Clip(i.Tracks), f.info) })
+	r.emitLocked(b, &TrackPublished{SID: p.SID, Identity: p.Identity, Track: f.info}, nil)
+	r.audience.open(b, f)
+	f.askLocked(b) // whoever listens, so that it tells nothing
+}
+
+// unpublishLocked ends a track of p.
+func (r *Room) unpublishLocked(b *Batch, p *Participant, f *feed, reason string) {
+	p.tracks = slices.DeleteFunc(slices.Clone(p.tracks), func(g *feed) bool { return g == f })
+	if len(p.tracks) == 0 {
+		r.publishers--
+	}
+	p.changeInfo(func(i *Info) {
+		i.Tracks = slices.DeleteFunc(slices.Clone(i.Tracks), func(t *TrackInfo) bool { return t.SID == f.info.SID })
+	})
+	r.emitLocked(b, &TrackUnpublished{SID: p.SID, Identity: p.Identity, TrackSID: f.info.SID, Reason: reason}, nil)
+	r.audience.close(f)
+}
+
+// changeTrackLocked replaces the snapshot of a track.
+func (p *Participant) changeTrackLocked(f *feed, change func(*TrackInfo)) {
+	next := *f.info
+	change(&next)
+	f.info = &next
+	p.changeInfo(func(i *Info) {
+		i.Tracks = slices.Clone(i.Tracks)
+		for n, t := range i.Tracks {
+			if t.SID == next.SID {
+				i.Tracks[n] = f.info
+			}
+		}
+	})
+}
+
+// listLocked announces a shown participant that some have not in their list,
+// before they hear from it.
+func (r *Room) listLocked(b *Batch, p *Participant) {
+	if p.listed || p.permission.Hidden() {
+		return
+	}
+	r.introduceLocked(b, p)
+}
+
+// introduceLocked tells everybody of p as of a newcomer.
+func (r *Room) introduceLocked(b *Batch, p *Participant) {
+	p.announced, p.listed = true, true
+	r.emitLocked(b, &ParticipantJoined{Participant: p.info}, nil)
+	if len(p.presence) > 0 {
+		r.presentLocked(b, p)
+	}
+	r.recountLocked()
+}
+
+// feedLocked finds a track by its sid, as far as viewer may see it.
+func (r *Room) feedLocked(viewer *Participant, sid string) *feed {
+	for _, f := range r.audience.feeds {
+		if f.info.SID == sid && visible(viewer, f.publisher) {
+			return f
+		}
+	}
+	return nil
+}
+
+// newHandle returns a random handle that no track of the room has.
+func (r *Room) newHandle() uint32 {
+	for {
+		var b [4]byte
+		_, _ = rand.Read(b[:]) // never fails
+		h := binary.BigEndian.Uint32(b[:])
+		if h != 0 && !slices.ContainsFunc(r.audience.feeds, func(f *feed) bool { return f.info.Handle == h }) {
+			return h
+		}
+	}
+}
+
+// visible reports whether a participant may know of another. Every list,
+// count, event and error goes by it.
+func visible(viewer, other *Participant) bool {
+	return viewer == other || !other.permission.Hidden()
+}
