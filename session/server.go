@@ -1,0 +1,390 @@
+// Package session serves the native protocol: one WebSocket connection at a
+// time becomes, or resumes, a participant's session. docs/protocol.md says what
+// is on the wire; package room decides what happens.
+//
+// A connection has one goroutine, its read loop, started when the HTTP handler
+// has returned. It reads a message, has the room check it and place its effects
+// in one step, and goes on while whole messages are in its buffer; then it
+// writes whatever that left to be written. Writing to others never waits.
+package session
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"usher/auth"
+	"usher/room"
+	"usher/session/wire"
+)
+
+// Config is how sessions behave. Zero values mean what is said with each field.
+type Config struct {
+	Rooms    *room.Rooms    // required
+	Verifier *auth.Verifier // required
+
+	// Origins are the pages that may connect, like https://app.example.com.
+	// Empty: the server's own. AnyOrigin allows all.
+	Origins   []string
+	AnyOrigin bool
+
+	// MessageBytes is the largest message of a client. Default 1 MiB.
+	MessageBytes int
+	// JoinTimeout is how long a connection may take to join. Default 5 s.
+	JoinTimeout time.Duration
+	// PingInterval is how often the server pings; a connection that was not
+	// heard for two of them is closed. Default 15 s.
+	PingInterval time.Duration
+	// RefreshInterval is how often a refreshed token is pushed. Default 5 min.
+	RefreshInterval time.Duration
+	// UnjoinedSockets and UnjoinedBytes bound what connections that have not
+	// joined may hold together. Default 16384 and 128 MiB.
+	UnjoinedSockets int
+	UnjoinedBytes   int64
+	// JoinsPerSecond limits connections from one address; 0: no limit.
+	// JoinsBurst is how many may come at once. Default four seconds' worth.
+	JoinsPerSecond float64
+	JoinsBurst     int
+	// MessagesPerSecond limits what one session may send; 0: no limit.
+	MessagesPerSecond float64
+
+	Log     *slog.Logger          // optional
+	Metrics prometheus.Registerer // optional
+}
+
+// A Server is an http.Handler that upgrades requests to sessions. Its methods
+// may be called concurrently.
+type Server struct {
+	cfg      Config
+	metrics  *metrics
+	limiter  *addressLimiter
+	unjoined atomic.Int64
+	refusing atomic.Int64 // connections that are told why they may not join
+	waiting  atomic.Int64 // bytes read by connections that have not joined
+
+	mu       sync.Mutex // guards the following fields
+	draining bool
+	cutting  bool // the drain's time is over
+	sessions map[*session]struct{}
+	running  int       // read loops
+	none     sync.Cond // on mu: running is 0
+
+	stop    chan struct{} // closed by Close
+	sweeper sync.WaitGroup
+}
+
+// New returns a server. Close releases it.
+func New(cfg Config) *Server {
+	if cfg.MessageBytes <= 0 {
+		cfg.MessageBytes = 1 << 20
+	}
+	if cfg.JoinTimeout <= 0 {
+		cfg.JoinTimeout = 5 * time.Second
+	}
+	if cfg.PingInterval <= 0 {
+		cfg.PingInterval = 15 * time.Second
+	}
+	if cfg.RefreshInterval <= 0 {
+		cfg.RefreshInterval = 5 * time.Minute
+	}
+	if cfg.UnjoinedSockets <= 0 {
+		cfg.UnjoinedSockets = 16384
+	}
+	if cfg.UnjoinedBytes <= 0 {
+		cfg.UnjoinedBytes = 128 << 20
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{cfg: cfg, sessions: make(map[*session]struct{}), stop: make(chan struct{}),
+		limiter: newAddressLimiter(cfg.JoinsPerSecond, cfg.JoinsBurst)}
+	s.none.L = &s.mu
+	s.metrics = newMetrics(cfg.Metrics, s)
+	s.sweeper.Go(s.sweep)
+	return s
+}
+
+// ServeHTTP upgrades the request. Refusals come after the upgrade, as close
+// codes, so that a page can read them.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.unjoined.Load()+s.refusing.Load() > 2*int64(s.cfg.UnjoinedSockets) {
+		// So many that even to refuse them properly is too much.
+		w.Header().Set("Retry-After", "1")
+		w.Header().Set("Connection", "close")
+		http.Error(w, "too many connections that have not joined", http.StatusServiceUnavailable)
+		return
+	}
+	offered := subprotocols(r)
+	h := &hijacker{ResponseWriter: w}
+	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
+		Subprotocols:       []string{wire.Subprotocol},
+		InsecureSkipVerify: true, // origins are checked below, where the page can be told
+	})
+	if err != nil {
+		return // the library has answered
+	}
+	ws.SetReadLimit(-1) // messages are bounded where they are read
+	c := &session{server: s, conn: h.conn, ws: ws, token: bearer(r, offered), remote: r.RemoteAddr}
+
+	s.mu.Lock()
+	draining := s.draining
+	s.sessions[c] = struct{}{}
+	s.running++
+	if s.cutting {
+		c.conn.Abort()
+	}
+	s.mu.Unlock()
+	refusal := wire.CloseCode(0)
+	switch {
+	case draining:
+		refusal = wire.ServerShutdown
+	case len(offered) > 0 && !slices.Contains(offered, wire.Subprotocol):
+		refusal = wire.ProtocolError
+	case !s.originAllowed(r):
+		refusal = wire.OriginNotAllowed
+	case !s.limiter.allow(r.RemoteAddr):
+		refusal = wire.RateLimited
+	case s.unjoined.Add(1) > int64(s.cfg.UnjoinedSockets):
+		refusal = wire.Busy
+		s.unjoined.Add(-1)
+	default:
+		c.unjoined = true
+	}
+	// The read loop runs in a fresh goroutine: the handler's has a large stack
+	// and holds the request. It ends with the connection.
+	go func() {
+		defer s.forget(c)
+		defer c.contain()
+		if refusal != 0 {
+			c.refuse(refusal)
+			return
+		}
+		c.run()
+	}()
+}
+
+func (s *Server) forget(c *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, c)
+	if s.running--; s.running == 0 {
+		s.none.Broadcast()
+	}
+}
+
+// subprotocols returns what the client offers.
+func subprotocols(r *http.Request) []string {
+	var offered []string
+	for _, h := range r.Header.Values("Sec-WebSocket-Protocol") {
+		for p := range strings.SplitSeq(h, ",") {
+			if p = strings.TrimSpace(p); p != "" {
+				offered = append(offered, p)
+			}
+		}
+	}
+	return offered
+}
+
+// bearer returns the token that came with the handshake, if one did.
+func bearer(r *http.Request, offered []string) string {
+	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(token)
+	}
+	for _, p := range offered {
+		if token, ok := strings.CutPrefix(p, wire.BearerPrefix); ok {
+			return token
+		}
+	}
+	return ""
+}
+
+// originAllowed checks the page that connects. Without an Origin it is no browser.
+func (s *Server) originAllowed(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" || s.cfg.AnyOrigin {
+		return true
+	}
+	if len(s.cfg.Origins) > 0 {
+		return slices.ContainsFunc(s.cfg.Origins, func(o string) bool { return strings.EqualFold(strings.TrimSuffix(o, "/"), origin) })
+	}
+	u, err := url.Parse(origin)
+	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+}
+
+// sweep runs until Close: pings, ends connections that were not heard or do not
+// keep up, and pushes refreshed tokens.
+func (s *Server) sweep() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	b := s.cfg.Rooms.Batch()
+	var live []*session
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+		}
+		now := time.Now()
+		live = live[:0]
+		s.mu.Lock()
+		for c := range s.sessions {
+			live = append(live, c)
+		}
+		s.mu.Unlock()
+		for i, c := range live {
+			c.tick(b, now)
+			live[i] = nil
+		}
+		s.cfg.Rooms.Sweep(b)
+		b.Flush()
+		s.limiter.sweep(now)
+	}
+}
+
+// KeysChanged ends the sessions whose token descends from a revoked key. Call
+// it after the verifier has its new keys.
+func (s *Server) KeysChanged() {
+	keys := s.cfg.Verifier.Keys()
+	b := s.cfg.Rooms.Batch()
+	s.cfg.Rooms.EndWhere(b, room.Final{Reason: room.ParticipantRemoved, Cause: room.CauseKeyRevoked}, func(g *auth.Grant) bool {
+		return keys.Revoked(g.KeyID) || keys.Revoked(g.FirstKeyID())
+	})
+	b.Flush()
+}
+
+// Drain stops admitting, tells every client when to come back, spread over the
+// time that ctx leaves, and ends each at its moment. It returns when all
+// connections have ended; those left when ctx ends are cut.
+func (s *Server) Drain(ctx context.Context) error {
+	s.mu.Lock()
+	s.draining = true
+	live := make([]*session, 0, len(s.sessions))
+	for c := range s.sessions {
+		live = append(live, c)
+	}
+	s.mu.Unlock()
+	s.cfg.Rooms.Stop()
+
+	spread := time.Second
+	if deadline, ok := ctx.Deadline(); ok {
+		spread = max(time.Until(deadline)/2, 0)
+	}
+	b := s.cfg.Rooms.Batch()
+	rand.Shuffle(len(live), func(i, j int) { live[i], live[j] = live[j], live[i] })
+	for _, c := range live {
+		if p := c.joined.Load(); p != nil {
+			p.Hint(b, time.Second+rand.N(spread+time.Second))
+		}
+	}
+	b.Flush()
+	const steps = 50
+	for i := range steps {
+		for _, c := range live[len(live)*i/steps : len(live)*(i+1)/steps] {
+			c.end(b, room.CauseShutdown)
+		}
+		b.Flush()
+		if i == steps-1 || len(live) == 0 {
+			break
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(spread / steps):
+		}
+	}
+	b.Wait()
+
+	done := make(chan struct{})
+	go func() { // ends with the last read loop
+		s.mu.Lock()
+		for s.running > 0 {
+			s.none.Wait()
+		}
+		s.mu.Unlock()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	s.cutting = true
+	for c := range s.sessions {
+		c.conn.Abort()
+	}
+	s.mu.Unlock()
+	<-done
+	return ctx.Err()
+}
+
+// Close cuts what is left and waits for everything the server started.
+func (s *Server) Close() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = s.Drain(ctx)
+	close(s.stop)
+	s.sweeper.Wait()
+}
+
+// refusalOf is the close code for an error of joining or resuming.
+func refusalOf(err error) wire.CloseCode {
+	var limit *room.LimitError
+	var invalid *room.InvalidError
+	switch {
+	case errors.Is(err, auth.ErrTooLarge):
+		return wire.TokenTooLarge
+	case errors.Is(err, auth.ErrExpired):
+		return wire.TokenExpired
+	case errors.Is(err, auth.ErrNotYetValid):
+		return wire.TokenNotYetValid
+	case errors.Is(err, auth.ErrRevokedKey), errors.Is(err, room.ErrRevoked):
+		return wire.TokenRevoked
+	case errors.Is(err, auth.ErrMalformed), errors.Is(err, auth.ErrAlgorithm), errors.Is(err, auth.ErrUnknownKey),
+		errors.Is(err, auth.ErrSignature), errors.Is(err, auth.ErrNoExpiry), errors.Is(err, auth.ErrNoIdentity):
+		return wire.InvalidToken
+	case errors.Is(err, room.ErrNotAllowed):
+		return wire.NotAllowed
+	case errors.Is(err, room.ErrNotFound):
+		return wire.RoomNotFound
+	case errors.Is(err, room.ErrFull):
+		return wire.RoomFull
+	case errors.Is(err, room.ErrIdentityTaken):
+		return wire.IdentityTaken
+	case errors.Is(err, room.ErrNoSession):
+		return wire.SessionNotFound
+	case errors.Is(err, room.ErrClosed):
+		return wire.ServerShutdown
+	case errors.As(err, &limit):
+		return wire.LimitExceeded
+	case errors.As(err, &invalid):
+		return wire.InvalidToken
+	case errors.Is(err, io.ErrShortBuffer):
+		return wire.MessageTooBig
+	}
+	return wire.InternalError
+}
+
+// causes is the close code for each cause that a room has to end a connection.
+var causes = map[room.Cause]wire.CloseCode{
+	room.CauseLeft:        wire.Left,
+	room.CauseReplaced:    wire.DuplicateIdentity,
+	room.CauseResumed:     wire.DuplicateIdentity,
+	room.CauseRemoved:     wire.Removed,
+	room.CauseRoomDeleted: wire.RoomDeleted,
+	room.CauseKeyRevoked:  wire.KeyRevoked,
+	room.CauseShutdown:    wire.ServerShutdown,
+	room.CauseSlow:        wire.SlowConsumer,
+	room.CausePingTimeout: wire.PingTimeout,
+}
