@@ -1,0 +1,104 @@
+// What the protocol's codes mean, for people.
+
+const noAutoReturn = "The page does not come back by itself.";
+
+// then: what helps. "wait": the page comes back by itself. "again": the same
+// token may do. "token": only another token does. "": nothing to be done here.
+const closes = {
+  1000: ["You left", "The session has ended.", "again"],
+  1001: ["The server went away", "", "wait"],
+  1002: ["Connection broken", "The server did not understand the WebSocket's framing.", "again"],
+  1006: ["Connection lost", "", "wait"],
+  1007: ["Connection closed", "A message was not UTF-8.", "again"],
+  1009: ["Message too large", "The server ended the connection because a message was larger than it allows.", "again"],
+  1011: ["Something failed in the server", "", "wait"],
+  4000: ["The server is restarting", "", "wait"],
+  4001: ["Too slow", "More was waiting for this page than the server keeps.", "wait"],
+  4002: ["Not heard for too long", "", "wait"],
+  4008: ["Joining took too long", "", "wait"],
+  4009: ["The server is busy", "", "wait"],
+  4010: ["The session is gone", "The page joins anew.", "wait"],
+  4029: ["Too fast", "Too many connections or messages came from here.", "wait"],
+  4500: ["The token is not valid", "It cannot be read, is signed with another key, or lacks something.", "token"],
+  4501: ["The token has run out", "", "token"],
+  4502: ["The token is not valid yet", "Perhaps a clock is wrong.", "again"],
+  4503: ["The token was revoked", "Whoever was removed needs a token that was issued after that.", "token"],
+  4504: ["The token does not allow joining", "", "token"],
+  4505: ["There is no such room", "And this token may not make it.", "token"],
+  4506: ["The room is full", "", "again"],
+  4507: ["Taken over", "Somebody joined with the same identity, perhaps you in another window.", "again"],
+  4508: ["You were removed", "A moderator removed you, and the tokens used so far do not let you in again.", "token"],
+  4509: ["The room was closed", "", "again"],
+  4511: ["The token is too large", "", "token"],
+  4512: ["This page may not connect", "Its address is not among the origins that the server allows.", ""],
+  4513: ["Something in the token is too large", "Its identity, name, metadata or attributes.", "token"],
+  4514: ["Somebody with this identity is here already", "", "again"],
+  4520: ["Protocol error", "The server did not understand how this page wants to join.", ""],
+  4530: ["The key was revoked", "All tokens that come from it are worth nothing now.", "token"],
+};
+
+// closeWords says what a close code means and what helps.
+export function closeWords(code) {
+  const [title, text, then] = closes[code] ?? ["The connection has ended", "", code >= 4000 && code < 4500 ? "wait" : "again"];
+  const more = then === "wait" ? "The page comes back by itself." : noAutoReturn;
+  return { title: `${title} (${code})`, text: [text, more].filter(Boolean).join(" "), then };
+}
+
+const permissions = {
+  canPublish: "publishing tracks",
+  canPublishSources: "publishing from this source",
+  canPublishData: "sending messages",
+  canSubscribe: "receiving tracks",
+  canUpdateOwnMetadata: "changing one's own name and data",
+  canUpdatePresence: "sending presence",
+  hidden: "publishing while hidden",
+  roomAdmin: "moderating",
+};
+
+const layers = {
+  token: "your token (token) does not give it",
+  live: "a change made during the session (live) took it away",
+};
+
+const errors = {
+  invalid_request: "the server did not understand it",
+  unknown_type: "the server does not know such a message",
+  not_found: "it is not there",
+  limit_exceeded: "it is too large",
+  rate_limited: "that was too much in a short time",
+  lost: "the connection was lost before the answer came",
+};
+
+// refusalWords says why something was refused. The server explains a denial once
+// for each kind of message and change of permissions; before is that one. The words
+// follow a colon.
+export function refusalWords(reply, before) {
+  if (reply.code !== "not_allowed") {
+    const why = errors[reply.code] ?? reply.code;
+    return reply.message ? `${why} (${reply.message}).` : `${why}.`;
+  }
+  const { permission, layer } = reply.permission ? reply : before ?? {};
+  if (!permission) return "you are not allowed to.";
+  const what = permissions[permission] ?? "it";
+  return `${what} needs ${permission}, and ${layers[layer] ?? `${layer} denies it`}.`;
+}
+
+const reasons = {
+  CLIENT_INITIATED: "left",
+  DUPLICATE_IDENTITY: "left: the identity joined again",
+  PARTICIPANT_REMOVED: "was removed",
+  CONNECTION_TIMEOUT: "left: the connection did not come back",
+  ROOM_DELETED: "left: the room was closed",
+  SERVER_SHUTDOWN: "left: the server stops",
+  UNKNOWN_REASON: "is not seen any more",
+};
+
+export const leaveWords = (reason) => reasons[reason] ?? `left (${reason})`;
+
+// span tells a duration in two units at most.
+export function span(ms) {
+  const s = Math.max(0, Math.round(ms / 1000));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+}
