@@ -1,0 +1,271 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"usher/auth/livekit"
+)
+
+const goodSecret = "0123456789abcdef0123456789abcdef"
+
+// fullConfig has every key there is, none with its default.
+const fullConfig = `
+addr: 0.0.0.0:80
+admin_addr: 127.0.0.1:81
+tls: { cert: c.pem, key: k.pem }
+data: /var/lib/usher
+origins: [https://app.example.com, http://localhost:3000]
+projects:
+  - name: acme
+    livekit:
+      keys: { APIz: "0123456789abcdef0123456789abcdef", APIa: '0123456789abcdef0123456789abcdeg' }
+      revoked_keys: [APIold]
+    liveblocks: { secret_key: sk_0123456789abcdef0123456789abcdef, public_key: pk_acme }
+    daily:
+      domain_name: acme
+      domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbb
+      api_keys: ["0123456789abcdef0123456789abcdeh"]
+      strict_tokens: false
+      require_exp: true
+      require_room: true
+    webhooks: [{ url: "https://example.com/hook", api_key: APIz }]
+room: { auto_create: false, empty_timeout: 1s, departure_timeout: 2s, max_participants: 3, grace: 4s, roster_limit: 5, duplicate_identity: reject }
+refresh: { interval: 1m, ttl: 1h30m }
+limits:
+  metadata_bytes: 1
+  attributes_bytes: 2
+  name_bytes: 3
+  message_bytes: 4
+  token_bytes: 5
+  data_bytes: 6
+  unjoined_sockets: 7
+  joins_per_second: 8
+  messages_per_second: 9
+permissions: { sticky: false }
+drain: 3s
+ping_interval: 7s
+log: { level: debug, format: json }
+`
+
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "usher.yaml")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestConfigKeys(t *testing.T) {
+	c, err := (&serveCmd{Config: writeConfig(t, fullConfig)}).settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &config{
+		Addr: "0.0.0.0:80", AdminAddr: "127.0.0.1:81", TLS: tlsConfig{"c.pem", "k.pem"}, Data: "/var/lib/usher",
+		Origins: []string{"https://app.example.com", "http://localhost:3000"},
+		Projects: []projectConfig{{
+			Name: "acme",
+			LiveKit: livekitConfig{
+				Keys:        keyList{{"APIz", secret(goodSecret)}, {"APIa", secret("0123456789abcdef0123456789abcdeg")}},
+				RevokedKeys: []string{"APIold"},
+			},
+			Liveblocks: liveblocksConfig{secret("sk_0123456789abcdef0123456789abcdef"), "pk_acme"},
+			Daily: dailyConfig{
+				DomainName: "acme", DomainID: "25df5057-ef0d-4d97-bde6-0cf287276cbb",
+				APIKeys:      []secret{secret("0123456789abcdef0123456789abcdeh")},
+				StrictTokens: new(bool), RequireExp: true, RequireRoom: true,
+			},
+			Webhooks: []webhookConfig{{"https://example.com/hook", "APIz"}},
+		}},
+		Room:         roomConfig{false, duration(time.Second), duration(2 * time.Second), 3, duration(4 * time.Second), 5, "reject"},
+		Refresh:      refreshConfig{duration(time.Minute), duration(90 * time.Minute)},
+		Limits:       limitsConfig{1, 2, 3, 6, 4, 5, 7, 8, 9},
+		Permissions:  permissionsConfig{false},
+		Drain:        duration(3 * time.Second),
+		PingInterval: duration(7 * time.Second),
+		Log:          logConfig{"debug", "json"},
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+	if got, want := c.later(), []string{"daily", "liveblocks", "webhooks"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("later: got %v, want %v", got, want)
+	}
+	keys, err := c.keys(livekit.Format{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key, ok := keys.SigningKey("gone", "acme", livekit.Format{}); !ok || key.ID != "APIz" {
+		t.Errorf("signing key: got %q, want the first one listed, APIz", key.ID)
+	}
+	if !keys.Revoked("APIold") {
+		t.Error("APIold is not revoked")
+	}
+}
+
+// project is the least that a file must say.
+const project = `
+projects:
+  - name: acme
+    livekit: { keys: { APIacme: "` + goodSecret + `" } }
+`
+
+func TestConfigDefaults(t *testing.T) {
+	c, err := (&serveCmd{Config: writeConfig(t, project+"room: {grace: 10s}\nlimits:\n")}).settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := defaultConfig()
+	want.Projects = []projectConfig{{Name: "acme", LiveKit: livekitConfig{Keys: keyList{{"APIacme", secret(goodSecret)}}}}}
+	want.Room.Grace = duration(10 * time.Second)
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+func TestDevConfig(t *testing.T) {
+	c, err := (&serveCmd{Dev: true, Addr: "127.0.0.1:0", LogLevel: "debug"}).settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Addr != "127.0.0.1:0" || c.Log.Level != "debug" {
+		t.Errorf("flags do not count: %+v", c)
+	}
+	p := c.Projects[0]
+	if p.Name != "dev" || p.LiveKit.Keys[0].ID != "devkey" || string(p.LiveKit.Keys[0].Secret) != "secret" ||
+		string(p.Liveblocks.SecretKey) != "sk_dev_secret" || p.Liveblocks.PublicKey != "pk_dev_public" ||
+		p.Daily.DomainName != "dev" || string(p.Daily.APIKeys[0]) != "daily_dev_secret" ||
+		p.Daily.DomainID != "00000000-0000-4000-8000-000000000001" {
+		t.Errorf("the project of --dev is not as promised: %+v", p)
+	}
+	if c.Limits.JoinsPerSecond != 0 || c.Origins[0] != "*" {
+		t.Errorf("--dev limits rates or origins: %+v", c)
+	}
+
+	// A file's projects take the place of the known one, and may have short secrets.
+	c, err = (&serveCmd{Dev: true, Config: writeConfig(t, `
+projects:
+  - name: mine
+    livekit: { keys: { mine: short } }
+`)}).settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []projectConfig{{Name: "mine", LiveKit: livekitConfig{Keys: keyList{{"mine", secret("short")}}}}}
+	if !reflect.DeepEqual(c.Projects, want) {
+		t.Errorf("got %+v, want %+v", c.Projects, want)
+	}
+}
+
+func TestConfigMistakes(t *testing.T) {
+	const tooShort = "too short: it has 5 bytes and needs at least 32"
+	tests := map[string]struct {
+		text string
+		want string // FILE stands for the file's name
+	}{
+		"empty":           {"", "FILE: projects: there is none, so nobody could join; name one and its livekit.keys"},
+		"only a comment":  {"# nothing\n", "FILE: projects: there is none, so nobody could join; name one and its livekit.keys"},
+		"two documents":   {"addr: a:1\n---\naddr: b:2\n", "FILE line 3: a second document; one is read"},
+		"not a mapping":   {"- a\n- b\n", "FILE line 1: mapping is expected here"},
+		"unknown key":     {project + "adress: x\n", `FILE line 5: unknown key "adress"`},
+		"unknown below":   {project + "room:\n  empty_timeout: 1s\n  grase: 30s\n", `FILE line 7: unknown key "room.grase"`},
+		"unknown in list": {"projects:\n  - name: a\n    livekitt: {}\n", `FILE line 3: unknown key "projects[0].livekitt"`},
+		"twice":           {"addr: a:1\naddr: b:2\n", `FILE line 2: mapping key "addr" already defined at [1:1]`},
+		"unclosed":        {"addr: \"x\n", "FILE line 1: could not find end character of double-quoted text"},
+		"library panics":  {"origins: ![x]\n", "FILE: not readable as YAML"},
+		"bad indent":      {"room:\n  grace: 1s\n drain: 1s\n", "FILE line 3: value is not allowed in this context"},
+
+		"duration":         {project + "room: { grace: 300 }\n", `FILE line 5: room.grace: "300" is not a duration; write it like 30s or 5m`},
+		"duration in list": {project + "drain: [1s]\n", `FILE line 5: drain: "[" is not a duration; write it like 30s or 5m`},
+		"negative":         {project + "drain: -1s\n", "FILE line 5: drain: -1s is too short; at least 0s"},
+		"no interval":      {project + "ping_interval: 0s\n", "FILE line 5: ping_interval: 0s is too short; at least 1s"},
+		"refresh":          {project + "refresh:\n  interval: 10m\n  ttl: 5m\n", "FILE line 7: refresh.ttl: must be longer than refresh.interval (10m0s), or tokens run out before the next one comes"},
+		"refresh, half":    {project + "refresh:\n  interval: 20m\n", "FILE line 5: refresh.ttl: must be longer than refresh.interval (20m0s), or tokens run out before the next one comes"},
+		"text for number":  {project + "limits: { data_bytes: lots }\n", "FILE line 5: limits.data_bytes: must be a whole number"},
+		"huge number":      {project + "limits: { data_bytes: 99999999999999999999 }\n", "FILE line 5: limits.data_bytes: the number is out of range"},
+		"negative number":  {project + "limits: { data_bytes: -1 }\n", "FILE line 5: limits.data_bytes: -1 is less than 0"},
+		"text for bool":    {project + "permissions: { sticky: perhaps }\n", "FILE line 5: permissions.sticky: must be true or false"},
+		"word":             {project + "room: { duplicate_identity: kick }\n", `FILE line 5: room.duplicate_identity: "kick" is not one of replace, reject and allow`},
+		"level":            {project + "log: { level: loud }\n", `FILE line 5: log.level: "loud" is not one of debug, info, warn and error`},
+		"address":          {project + "addr: localhost\n", `FILE line 5: addr: "localhost" is not an address; write it like 127.0.0.1:7880`},
+		"same address":     {project + "addr: a:1\nadmin_addr: a:1\n", `FILE line 6: admin_addr: must be another address than addr`},
+		"half of tls":      {project + "tls: { cert: x }\n", `FILE line 5: tls: needs both cert and key`},
+		"origin":           {project + "origins:\n  - https://ok.example\n  - app.example.com\n", `FILE line 7: origins[1]: "app.example.com" is not an origin; write it like https://app.example.com, or "*" for all`},
+		"origin with path": {project + "origins: [https://ok.example/x]\n", `FILE line 5: origins[0]: "https://ok.example/x" is not an origin; write it like https://app.example.com, or "*" for all`},
+
+		"short secret":      {"projects:\n  - name: a\n    livekit:\n      keys:\n        APIa: 12b45\n", "FILE line 5: projects[0].livekit.keys.APIa: the secret is " + tooShort},
+		"empty secret":      {"projects:\n  - name: a\n    livekit: { keys: { APIa: '' } }\n", "FILE line 3: projects[0].livekit.keys.APIa: the secret is empty"},
+		"number as secret":  {"projects:\n  - name: a\n    livekit: { keys: { APIa: 1234 } }\n", "FILE line 3: projects[0].livekit.keys.APIa: must be text: put it into quotes"},
+		"list of keys":      {"projects:\n  - name: a\n    livekit: { keys: [APIa] }\n", `FILE line 3: projects[0].livekit.keys: must be keys with their secrets, like { APIacme: "…" }`},
+		"short sk":          {"projects:\n  - name: a\n    liveblocks: { secret_key: sk_12 }\n", "FILE line 3: projects[0].liveblocks.secret_key: the secret is " + tooShort},
+		"no sk":             {"projects:\n  - name: a\n    liveblocks: { secret_key: " + goodSecret + " }\n", "FILE line 3: projects[0].liveblocks.secret_key: does not begin with sk_"},
+		"short daily key":   {"projects:\n  - name: a\n    daily: { domain_name: a, domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbb, api_keys: [12b45] }\n", "FILE line 3: projects[0].daily.api_keys[0]: the secret is " + tooShort},
+		"domain id":         {"projects:\n  - name: a\n    daily: { domain_name: a, domain_id: x, api_keys: [" + goodSecret + "] }\n", `FILE line 3: projects[0].daily.domain_id: "x" is not a UUID in lower case`},
+		"no name":           {"projects:\n  - livekit: {}\n", "FILE line 2: projects[0].name: the project has no name"},
+		"same name":         {project + "  - name: acme\n", `FILE line 5: projects[1].name: there is another project "acme"`},
+		"same key":          {project + "  - name: b\n    livekit: { keys: { APIacme: \"" + goodSecret + "\" } }\n", `FILE line 6: projects[1].livekit.keys.APIacme: key "APIacme" is in project "acme" already; it belongs to one project`},
+		"key and revoked":   {project + "  - name: b\n    livekit: { revoked_keys: [x, APIacme] }\n", `FILE line 6: projects[1].livekit.revoked_keys[1]: key "APIacme" is revoked here and listed as a key of project "acme"`},
+		"same public key":   {project + twoLiveblocks, `FILE line 8: projects[2].liveblocks.public_key: public key "pk_x" is in project "b" already; it belongs to one project`},
+		"webhook key":       {project + "    webhooks: [{ url: https://x, api_key: other }]\n", `FILE line 5: projects[0].webhooks[0].api_key: "other" is none of the project's livekit.keys`},
+		"webhook url":       {project + "    webhooks: [{ url: x, api_key: APIacme }]\n", `FILE line 5: projects[0].webhooks[0].url: is not an http or https URL`},
+		"several at a time": {project + "drain: -1s\naddr: x\n", "FILE line 6: addr: \"x\" is not an address; write it like 127.0.0.1:7880\nFILE line 5: drain: -1s is too short; at least 0s"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			file := writeConfig(t, test.text)
+			c, err := (&serveCmd{Config: file}).settings()
+			if err == nil {
+				t.Fatalf("accepted: %+v", c)
+			}
+			if want := strings.ReplaceAll(test.want, "FILE", file); err.Error() != want {
+				t.Errorf("got  %s\nwant %s", err, want)
+			}
+		})
+	}
+}
+
+const twoLiveblocks = `  - name: b
+    liveblocks: { secret_key: sk_0123456789abcdef0123456789abcde1, public_key: pk_x }
+  - name: c
+    liveblocks: { secret_key: sk_0123456789abcdef0123456789abcde2, public_key: pk_x }
+`
+
+func TestUnreadableConfig(t *testing.T) {
+	_, err := (&serveCmd{Config: "/does/not/exist.yaml"}).settings()
+	if want := "cannot read the configuration /does/not/exist.yaml: no such file or directory"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// Whatever is printed of a configuration, the secrets in it are not.
+func TestConfigShowsNoSecret(t *testing.T) {
+	c, err := (&serveCmd{Config: writeConfig(t, fullConfig)}).settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%x", "%s", "%q"} {
+		if text := fmt.Sprintf(verb, c.Projects); strings.Contains(text, goodSecret[:16]) || strings.Contains(text, fmt.Sprintf("%x", goodSecret[:16])) {
+			t.Errorf("%s prints a secret: %s", verb, text)
+		}
+	}
+}
+
+func TestNeedsRestart(t *testing.T) {
+	c := defaultConfig()
+	next := defaultConfig()
+	if got := c.needsRestart(next); got != nil {
+		t.Errorf("nothing changed: got %v", got)
+	}
+	next.Addr, next.Room.Grace, next.Log.Level, next.Log.Format = "x:1", 1, "debug", "json"
+	next.Projects = []projectConfig{{Name: "new"}}
+	if got, want := c.needsRestart(next), []string{"addr", "room", "log.format"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
