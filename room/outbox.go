@@ -52,7 +52,7 @@ const (
 	copyBelow        = 4 << 10  // smaller frames are gathered into one buffer, larger ones referenced
 	flushRounds      = 16       // after that a busy outbox is left to the flushers
 	burstFactor      = 8        // how much more may wait for a moment
-	burstTime        = 250 * time.Millisecond
+	burstTime        = time.Second
 	farewellMaxBytes = 64 << 10 // reliable frames that go out before a close frame
 )
 

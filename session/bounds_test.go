@@ -24,14 +24,18 @@ import (
 // A frame or a call that is larger than an outbox's bound is no fault of those
 // who receive it.
 func TestLargeFramesPutNobodyOut(t *testing.T) {
-	s := sessiontest.Serve(t, sessiontest.Options{Room: func(c *room.Config) { c.DuplicateIdentity = room.Allow }})
+	s := sessiontest.Serve(t, sessiontest.Options{Room: func(c *room.Config) {
+		c.DuplicateIdentity = room.Allow
+		c.Outbox = room.DefaultOutboxLimits
+		c.Outbox.ReliableBytes = 100 << 10
+	}})
 	viewer, _ := s.Join(s.Token("lobby", "viewer"))
 	for range 10 {
 		s.Join(s.Token("lobby", "many"))
 	}
 	r, _ := s.Rooms.Lookup("test", "lobby")
 	b := s.Rooms.Batch()
-	if _, err := r.Update(b, room.Target{Identity: "many"}, room.Change{Metadata: ptr(strings.Repeat("m", 500<<10))}); err != nil {
+	if _, err := r.Update(b, room.Target{Identity: "many"}, room.Change{Metadata: ptr(strings.Repeat("m", 40<<10))}); err != nil {
 		t.Fatal(err)
 	}
 	b.Flush()
