@@ -383,7 +383,6 @@ func TestRefusals(t *testing.T) {
 func TestRefusalsOfConnections(t *testing.T) {
 	s := sessiontest.Serve(t, sessiontest.Options{Session: func(c *session.Config) {
 		c.Origins = []string{"https://app.example.com", "http://localhost:3000/"}
-		c.UnjoinedSockets = 2
 	}})
 	for header, code := range map[string]wire.CloseCode{
 		"Origin: https://app.example.com":                    0,
@@ -415,6 +414,11 @@ func TestRefusalsOfConnections(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Connections that have not joined are counted before they are answered.
+func TestUnjoinedSockets(t *testing.T) {
+	s := sessiontest.Serve(t, sessiontest.Options{Session: func(c *session.Config) { c.UnjoinedSockets = 2 }})
 	one, two := s.DialRaw(), s.DialRaw()
 	if got, _ := s.DialRaw().Closed(); got != wire.Busy {
 		t.Errorf("the third that has not joined: got close code %d, want %d", got, wire.Busy)

@@ -127,29 +127,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	offered := subprotocols(r)
-	h := &hijacker{ResponseWriter: w}
-	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
-		Subprotocols:       []string{wire.Subprotocol},
-		InsecureSkipVerify: true, // origins are checked below, where the page can be told
-	})
-	if err != nil {
-		return // the library has answered
-	}
-	ws.SetReadLimit(-1) // messages are bounded where they are read
-	c := &session{server: s, conn: h.conn, ws: ws, token: bearer(r, offered), remote: r.RemoteAddr}
-
-	s.mu.Lock()
-	draining := s.draining
-	s.sessions[c] = struct{}{}
-	s.running++
-	if s.cutting {
-		c.conn.Abort()
-	}
-	s.mu.Unlock()
 	refusal := wire.CloseCode(0)
-	switch {
-	case draining:
-		refusal = wire.ServerShutdown
+	switch { // before the answer: who has it has been counted
 	case len(offered) > 0 && !slices.Contains(offered, wire.Subprotocol):
 		refusal = wire.ProtocolError
 	case !s.originAllowed(r):
@@ -159,8 +138,31 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case s.unjoined.Add(1) > int64(s.cfg.UnjoinedSockets):
 		refusal = wire.Busy
 		s.unjoined.Add(-1)
-	default:
-		c.unjoined = true
+	}
+	h := &hijacker{ResponseWriter: w}
+	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
+		Subprotocols:       []string{wire.Subprotocol},
+		InsecureSkipVerify: true, // origins are checked above, and a page is told
+	})
+	if err != nil { // the library has answered
+		if refusal == 0 {
+			s.unjoined.Add(-1)
+		}
+		return
+	}
+	ws.SetReadLimit(-1) // messages are bounded where they are read
+	c := &session{server: s, conn: h.conn, ws: ws, token: bearer(r, offered), remote: r.RemoteAddr, unjoined: refusal == 0}
+
+	s.mu.Lock()
+	draining := s.draining
+	s.sessions[c] = struct{}{}
+	s.running++
+	if s.cutting {
+		c.conn.Abort()
+	}
+	s.mu.Unlock()
+	if draining {
+		refusal = wire.ServerShutdown
 	}
 	// The read loop runs in a fresh goroutine: the handler's has a large stack
 	// and holds the request. It ends with the connection.

@@ -63,6 +63,7 @@ type session struct {
 
 // refuse ends a connection that is not to join.
 func (c *session) refuse(code wire.CloseCode) {
+	c.release()
 	c.server.refusing.Add(1)
 	defer c.server.refusing.Add(-1)
 	c.conn.farewell(nil, code)
