@@ -1,7 +1,9 @@
 package auth
 
 import (
+	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -47,6 +49,8 @@ type Grant struct {
 	CreateRoom bool   // may make a room, by joining or by a server API
 	ListRooms  bool
 	RoomAdmin  bool // may administer Room by a server API
+	// DestinationRoom is where a RoomAdmin may move people to.
+	DestinationRoom string
 
 	// Dependent marks recorders and agents by grant rather than by kind;
 	// see [Kind.Dependent].
@@ -67,13 +71,52 @@ const AnonymousPrefix = "anon:"
 // TokenHash is the SHA-256 of a token.
 type TokenHash [32]byte
 
-// An Origin is what a refreshed token says about the one it descends from. It
+// An Origin is what a refreshed token says about what it descends from. It
 // travels as a signed claim of our own, and revocations are checked against it.
+//
+// Whoever holds a key can sign any origin. That gains nothing against the
+// revocation of that key: the key that did sign is added to every token that
+// descends from this one, see [Grant.KeyIDs].
 type Origin struct {
-	KeyID   string `json:"kid"`           // key of the original token
-	Issued  int64  `json:"iat"`           // its issue time, Unix seconds
-	TokenID string `json:"jti,omitempty"` // its jti
-	Session string `json:"sid"`           // the session that was refreshed
+	KeyID     string   `json:"kid"`            // key of the original token
+	KeyIDs    []string `json:"kids,omitempty"` // keys of the tokens between that and this one
+	Issued    int64    `json:"iat"`            // the original's issue time, Unix seconds
+	TokenID   string   `json:"jti,omitempty"`  // its jti
+	TokenHash string   `json:"hash,omitempty"` // its hash, in base64url
+	Session   string   `json:"sid"`            // the session that was refreshed
+}
+
+// MaxKeyIDs is how many keys a token may descend from. A session that came back
+// through more of them than that has to come with a token of the application.
+const MaxKeyIDs = 64
+
+// originOf returns what to say of the token of g in one that is refreshed from it.
+func originOf(g *Grant, session string) *Origin {
+	o := &Origin{KeyID: g.FirstKeyID(), KeyIDs: g.KeyIDs()[1:], Issued: g.FirstIssued().Unix(), TokenID: g.FirstTokenID(), Session: session}
+	if hash := g.FirstTokenHash(); hash != (TokenHash{}) {
+		o.TokenHash = base64.RawURLEncoding.EncodeToString(hash[:])
+	}
+	return o
+}
+
+// check reports whether o can be one that this server has written.
+func (o *Origin) check() bool {
+	if o.KeyID == "" || len(o.KeyIDs) >= MaxKeyIDs || slices.Contains(o.KeyIDs, "") {
+		return false
+	}
+	_, ok := o.hash()
+	return ok || o.TokenHash == ""
+}
+
+func (o *Origin) hash() (h TokenHash, ok bool) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(o.TokenHash)
+	return h, err == nil && copy(h[:], b) == len(h) && len(b) == len(h)
+}
+
+// OriginClaim returns the claim, named usher, by which a token that is refreshed
+// from g says where it descends from.
+func (g *Grant) OriginClaim(session string) (json.RawMessage, error) {
+	return json.Marshal(originOf(g, session))
 }
 
 // FirstIssued is when the token that g descends from was issued.
@@ -90,6 +133,32 @@ func (g *Grant) FirstKeyID() string {
 		return g.Origin.KeyID
 	}
 	return g.KeyID
+}
+
+// KeyIDs are the keys that signed the token of g and every token that it
+// descends from: the first one's, then each once, the token's own included.
+func (g *Grant) KeyIDs() []string {
+	ids := []string{g.FirstKeyID()}
+	if g.Origin == nil {
+		return ids
+	}
+	for _, id := range append(slices.Clip(g.Origin.KeyIDs), g.KeyID) {
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// FirstTokenHash is the hash of the token that g descends from, as far back as
+// is known.
+func (g *Grant) FirstTokenHash() TokenHash {
+	if g.Origin != nil {
+		if hash, ok := g.Origin.hash(); ok {
+			return hash
+		}
+	}
+	return g.TokenHash
 }
 
 // FirstTokenID is the jti of the token that g descends from.

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -82,10 +83,15 @@ func (k *Keys) Lookup(id string) (Key, bool) {
 	return Key{}, false
 }
 
-// Revoked reports whether the key with that id was revoked.
-func (k *Keys) Revoked(id string) bool {
-	_, ok := k.revoked[id]
-	return ok
+// Revoked reports whether one of the keys with those ids was revoked.
+func (k *Keys) Revoked(ids ...string) bool {
+	if len(k.revoked) == 0 {
+		return false
+	}
+	return slices.ContainsFunc(ids, func(id string) bool {
+		_, ok := k.revoked[id]
+		return ok
+	})
 }
 
 // forIssuer returns the key to verify a token with that names this issuer.
@@ -110,6 +116,24 @@ func (k *Keys) SigningKey(id, project string, f Format) (Key, bool) {
 		return key(), true
 	}
 	return Key{}, false
+}
+
+// Outdated reports whether the tokens that sessions of g were refreshed with
+// under earlier keys hold no longer, and another can be signed: the key that
+// signed them is not listed any more, or with another secret.
+func (k *Keys) Outdated(g *Grant, earlier *Keys) bool {
+	if g.Format == nil {
+		return false
+	}
+	if _, ok := k.SigningKey(g.KeyID, g.Project, g.Format); !ok {
+		return false
+	}
+	signed, ok := earlier.SigningKey(g.KeyID, g.Project, g.Format)
+	if !ok {
+		return true // there was none
+	}
+	now, ok := k.Lookup(signed.ID)
+	return !ok || now.Project != signed.Project || now.Format.Name() != signed.Format.Name() || !bytes.Equal(now.Secret, signed.Secret)
 }
 
 // Projects returns the names of the projects that have keys, sorted.

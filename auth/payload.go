@@ -65,14 +65,18 @@ func (p *payload) grant(token string, t times, now time.Time) *Grant {
 	}
 }
 
-// origin reads the claim of refreshed tokens.
-func (p *payload) origin() (*Origin, error) {
+// origin reads the claim of refreshed tokens. As with any token, an issue time
+// in the future says nothing.
+func (p *payload) origin(now time.Time) (*Origin, error) {
 	if p.usher == nil {
 		return nil, nil
 	}
 	o := new(Origin)
-	if json.Unmarshal(p.usher, o) != nil || o.KeyID == "" {
+	if json.Unmarshal(p.usher, o) != nil || !o.check() {
 		return nil, fmt.Errorf("%w: the claim usher, which belongs to this server, says something else", ErrMalformed)
+	}
+	if time.Unix(o.Issued, 0).After(now.Add(Leeway)) {
+		o.Issued = 0
 	}
 	return o, nil
 }
@@ -111,6 +115,20 @@ func (t times) issuedBy(now time.Time) time.Time {
 		}
 	}
 	return time.Unix(0, 0)
+}
+
+// within refuses a token that lives for longer than life. Of one that does not
+// say when it was issued or when it expires nobody knows that it does not.
+func (t times) within(life time.Duration, now time.Time) error {
+	switch issued := t.issuedBy(now); {
+	case t.expires.IsZero():
+		return fmt.Errorf("%w: it never expires, the limit is %v", ErrTooLongLived, life)
+	case issued.Unix() == 0:
+		return fmt.Errorf("%w: it does not say when it was issued, the limit is %v", ErrTooLongLived, life)
+	case t.expires.Sub(issued) > life:
+		return fmt.Errorf("%w: for %v, the limit is %v", ErrTooLongLived, t.expires.Sub(issued), life)
+	}
+	return nil
 }
 
 const (

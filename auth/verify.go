@@ -3,6 +3,7 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -20,6 +21,8 @@ var (
 	ErrExpired     = errors.New("auth: token expired")
 	ErrNotYetValid = errors.New("auth: token not valid yet")
 	ErrNoIdentity  = errors.New("auth: token names no identity")
+
+	ErrTooLongLived = errors.New("auth: token lives too long")
 )
 
 // Leeway is how far clocks may differ: exp and nbf are checked with this much
@@ -32,7 +35,8 @@ const DefaultMaxTokenBytes = 1 << 20
 // A Verifier checks tokens and signs refreshed ones. Its methods may be called
 // concurrently, SetKeys included.
 type Verifier struct {
-	maxBytes int
+	maxBytes int          // static
+	maxLife  atomic.Int64 // time.Duration; 0: no limit
 	keys     atomic.Pointer[Keys]
 }
 
@@ -56,6 +60,12 @@ func (v *Verifier) SetKeys(k *Keys) { v.keys.Store(k) }
 // MaxTokenBytes is the size above which a token is refused unread.
 func (v *Verifier) MaxTokenBytes() int { return v.maxBytes }
 
+// LimitLife makes Verify refuse tokens that live for longer than that, from
+// when they were issued until they expire, with [ErrTooLongLived]: then a
+// revocation may be forgotten once the tokens it refuses must have expired. 0:
+// no limit. Refreshed tokens, whose life is the server's own doing, are exempt.
+func (v *Verifier) LimitLife(life time.Duration) { v.maxLife.Store(int64(life)) }
+
 // Verify returns what the token grants. Nothing the token says is believed
 // before its signature holds: its issuer only looks a key up, and that key's
 // configuration fixes project, format and algorithm.
@@ -68,11 +78,11 @@ func (v *Verifier) Verify(token string) (*Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	return admit(token, claims, key, keys)
+	return v.admit(token, claims, key, keys)
 }
 
 // admit reads the payload of a token whose signature holds.
-func admit(token string, claims *payload, key Key, keys *Keys) (*Grant, error) {
+func (v *Verifier) admit(token string, claims *payload, key Key, keys *Keys) (*Grant, error) {
 	now := time.Now()
 	t, err := claims.times()
 	switch {
@@ -85,15 +95,20 @@ func admit(token string, claims *payload, key Key, keys *Keys) (*Grant, error) {
 	case !t.notBefore.IsZero() && now.Before(t.notBefore.Add(-Leeway)):
 		return nil, ErrNotYetValid
 	}
-	origin, err := claims.origin()
+	origin, err := claims.origin(now)
 	if err != nil {
 		return nil, err
 	}
-	if origin != nil && keys.Revoked(origin.KeyID) {
-		return nil, ErrRevokedKey
+	if life := time.Duration(v.maxLife.Load()); life > 0 && origin == nil {
+		if err := t.within(life, now); err != nil {
+			return nil, err
+		}
 	}
 	g := claims.grant(token, t, now)
 	g.Format, g.Project, g.KeyID, g.Origin = key.Format, key.Project, key.ID, origin
+	if keys.Revoked(g.KeyIDs()...) {
+		return nil, ErrRevokedKey
+	}
 	if err := key.Format.Decode(g.Claims, g); err != nil {
 		return nil, err
 	}
@@ -113,11 +128,12 @@ func ReadUnverified(token string, f Format) (*Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	origin, err := claims.origin()
+	now := time.Now()
+	origin, err := claims.origin(now)
 	if err != nil {
 		return nil, err
 	}
-	g := claims.grant(token, t, time.Now())
+	g := claims.grant(token, t, now)
 	g.Format, g.KeyID, g.Origin = f, claims.issuer, origin
 	if err = f.Decode(g.Claims, g); err != nil && !errors.Is(err, ErrNoIdentity) {
 		return nil, err
@@ -131,12 +147,19 @@ func ReadUnverified(token string, f Format) (*Grant, error) {
 // [ErrRevokedKey] when g is a revoked key's work.
 func (v *Verifier) Refresh(g *Grant, now Current, lifetime time.Duration) (string, error) {
 	keys := v.keys.Load()
-	if keys.Revoked(g.KeyID) || keys.Revoked(g.FirstKeyID()) {
+	ids := g.KeyIDs()
+	if keys.Revoked(ids...) {
 		return "", ErrRevokedKey
 	}
 	key, ok := keys.SigningKey(g.KeyID, g.Project, g.Format)
 	if !ok {
 		return "", ErrUnknownKey
+	}
+	if !slices.Contains(ids, key.ID) {
+		ids = append(ids, key.ID)
+	}
+	if len(ids) > MaxKeyIDs {
+		return "", fmt.Errorf("%w: the refreshed token would descend from more than %d keys", ErrTooLarge, MaxKeyIDs)
 	}
 	issued := time.Now()
 	claims, err := g.Format.Refresh(g, now, key.ID, issued, issued.Add(lifetime))

@@ -262,6 +262,14 @@ func TestTheOriginClaimIsOurs(t *testing.T) {
 		{`{"kid":"","iat":7}`, auth.ErrMalformed},
 		{`{"kid":7}`, auth.ErrMalformed},
 		{`{"kid":"APIold","iat":"soon"}`, auth.ErrMalformed},
+		{`{"kid":"APIold","kids":["APIthen"],"iat":7,"jti":"T0","hash":"` + strings.Repeat("A", 43) + `","sid":"PA_1"}`, nil},
+		{`{"kid":"APIold","kids":["APIthen","APIrevoked"],"iat":7,"sid":"PA_1"}`, auth.ErrRevokedKey},
+		{`{"kid":"APIold","kids":[""],"iat":7}`, auth.ErrMalformed},
+		{`{"kid":"APIold","kids":"APIthen","iat":7}`, auth.ErrMalformed},
+		{`{"kid":"APIold","kids":[` + strings.Repeat(`"k",`, auth.MaxKeyIDs) + `"k"],"iat":7}`, auth.ErrMalformed},
+		{`{"kid":"APIold","iat":7,"hash":"` + strings.Repeat("A", 42) + `"}`, auth.ErrMalformed},
+		{`{"kid":"APIold","iat":7,"hash":"` + strings.Repeat("A", 43) + `="}`, auth.ErrMalformed},
+		{`{"kid":"APIold","iat":7,"hash":7}`, auth.ErrMalformed},
 		{`"mine"`, auth.ErrMalformed},
 	} {
 		v := auth.NewVerifier(newKeys(t, []auth.Key{acmeKey()}, "APIrevoked"), 0)
@@ -272,6 +280,48 @@ func TestTheOriginClaimIsOurs(t *testing.T) {
 		if err == nil && g.Origin != nil && (g.FirstKeyID() != "APIold" || g.FirstIssued().Unix() != 7 || g.FirstTokenID() != "T0") {
 			t.Errorf("%s: got %v", test.claim, g.Origin)
 		}
+	}
+}
+
+// A limit of a token's life counts from when it was issued, as far as that is
+// believed. What this server has refreshed is not held to it.
+func TestVerifyLimitsLife(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		claims string // with offsets from now for %d
+		times  []any
+		want   error
+	}{
+		{"as long as allowed", `,"iat":%d,"exp":%d`, []any{-100, 3500}, nil},
+		{"a second longer", `,"iat":%d,"exp":%d`, []any{-100, 3501}, auth.ErrTooLongLived},
+		{"nbf without iat", `,"nbf":%d,"exp":%d`, []any{-100, 3500}, nil},
+		{"nbf without iat, longer", `,"nbf":%d,"exp":%d`, []any{-100, 3501}, auth.ErrTooLongLived},
+		{"iat counts before nbf", `,"iat":%d,"nbf":%d,"exp":%d`, []any{-200, -100, 3500}, auth.ErrTooLongLived},
+		{"neither", `,"exp":%d`, []any{10}, auth.ErrTooLongLived},
+		{"iat in the future says nothing", `,"iat":%d,"exp":%d`, []any{100000, 100010}, auth.ErrTooLongLived},
+		{"iat of a fast clock", `,"iat":%d,"exp":%d`, []any{60, 3660}, nil},
+		{"expired all the same", `,"iat":%d,"exp":%d`, []any{-100000, -100}, auth.ErrExpired},
+		{"exp in milliseconds", `,"iat":%d,"exp":4102444800000`, []any{0}, auth.ErrTooLongLived},
+		{"refreshed", `,"iat":%d,"exp":%d,"usher":{"kid":"APIacme","iat":7,"sid":"PA_1"}`, []any{0, 7200}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				at := make([]any, len(test.times))
+				for i, offset := range test.times {
+					at[i] = time.Now().Unix() + int64(offset.(int))
+				}
+				token := sign(plainHeader, `{"iss":"`+keyID+`","sub":"ada"`+fmt.Sprintf(test.claims, at...)+`}`, secret)
+				v := newVerifier(t)
+				if _, err := v.Verify(token); test.want == auth.ErrTooLongLived && err != nil {
+					t.Fatalf("without a limit: %v", err)
+				}
+				v.LimitLife(time.Hour)
+				g, err := v.Verify(token)
+				if !errors.Is(err, test.want) || (err == nil) != (g != nil) {
+					t.Fatalf("got %v, want %v", err, test.want)
+				}
+			})
+		})
 	}
 }
 

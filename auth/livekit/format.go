@@ -54,6 +54,7 @@ func (Format) Decode(payload []byte, g *auth.Grant) error {
 	g.CreateRoom = v.roomCreate
 	g.ListRooms = v.roomList
 	g.RoomAdmin = v.roomAdmin
+	g.DestinationRoom = v.destinationRoom
 	g.Dependent = v.recorder || v.agent
 	allowed := v.rights()
 	g.Base = []auth.Say{{Layer: Layer, Allow: allowed, Deny: known &^ allowed}}

@@ -60,7 +60,7 @@ func TestClaims(t *testing.T) {
 		{"agent", `"sub":"ada","video":{"roomJoin":true,"room":"lab","agent":true}`, join(grant{Dependent: true})},
 		{"without effect here", in + `,"sip":{"admin":true,"call":true},"agent":{"admin":true},"inference":{"perform":true},` +
 			`"observability":{"write":true},"roomPreset":"p","sha256":"x","agentEndpoint":{"call":true},"aud":["x"]`, join(grant{})},
-		{"without effect in video", `"sub":"ada","video":{"roomJoin":true,"room":"lab","roomRecord":true,"ingressAdmin":true,"destinationRoom":"x","new":[1]}`, join(grant{})},
+		{"without effect in video", `"sub":"ada","video":{"roomJoin":true,"room":"lab","roomRecord":true,"ingressAdmin":true,"new":[1]}`, join(grant{})},
 		{"names in another case", `"Sub":"ada","VIDEO":{"roomjoin":true,"ROOM":"lab","roomadmin":true}`, join(grant{RoomAdmin: true})},
 
 		{"roomConfig", in + `,"roomConfig":{"name":"n","emptyTimeout":30,"departureTimeout":5,"maxParticipants":4,"metadata":"m","agents":[{"agentName":"x"}]}`,
@@ -216,7 +216,7 @@ func TestUnused(t *testing.T) {
 		{`{"sip":{"call":true},"agent":{},"inference":{},"observability":{},"roomPreset":"p","sha256":"s","aud":"a","identity":"x"}`,
 			"sip agent inference observability roomPreset sha256 aud identity"},
 		{`{"video":{"roomJoin":true,"Room":"lab","canPublish":true,"roomRecord":true,"ingressAdmin":true,"destinationRoom":"x","canSubscribeMetrics":true,"new":1}}`,
-			"video.roomRecord video.ingressAdmin video.destinationRoom video.canSubscribeMetrics video.new"},
+			"video.roomRecord video.ingressAdmin video.canSubscribeMetrics video.new"},
 		{`{"roomConfig":{"emptyTimeout":1,"max_participants":2,"egress":{},"agents":[]}}`, "roomConfig.egress roomConfig.agents"},
 		{`{"VIDEO":{"ROOM":"lab","x":1},"role":"host"}`, "VIDEO.x role"},
 		{`{"video":7}`, ""},

@@ -18,12 +18,7 @@ func (Format) Refresh(g *auth.Grant, now auth.Current, keyID string, issued, exp
 	if err != nil {
 		return nil, err
 	}
-	origin, err := json.Marshal(auth.Origin{
-		KeyID:   g.FirstKeyID(),
-		Issued:  g.FirstIssued().Unix(),
-		TokenID: g.FirstTokenID(),
-		Session: now.Session,
-	})
+	origin, err := g.OriginClaim(now.Session)
 	if err != nil {
 		return nil, err
 	}

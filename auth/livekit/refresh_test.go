@@ -1,6 +1,7 @@
 package livekit_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -72,7 +73,7 @@ func TestRefreshKeepsEveryClaim(t *testing.T) {
 			"attributes": json.RawMessage(`{"b":"<2>"}`),
 			"iat":        json.RawMessage(issued), "nbf": json.RawMessage(issued),
 			"exp":   json.RawMessage(fmt.Sprint(time.Now().Add(10 * time.Minute).Unix())),
-			"usher": json.RawMessage(`{"kid":"APIacme","iat":0,"jti":"T1","sid":"PA_1"}`),
+			"usher": json.RawMessage(`{"kid":"APIacme","iat":0,"jti":"T1","hash":"` + base64.RawURLEncoding.EncodeToString(g.TokenHash[:]) + `","sid":"PA_1"}`),
 		})
 		wantVideo := members(t, want["video"])
 		maps.Copy(wantVideo, map[string]json.RawMessage{
@@ -317,8 +318,9 @@ func TestADayOfRefreshes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := &auth.Origin{KeyID: keyID, Issued: joined.Unix(), TokenID: "T1", Session: "PA_1"}
-		if !reflect.DeepEqual(last.Origin, want) || !last.FirstIssued().Equal(joined) || last.FirstKeyID() != keyID || last.FirstTokenID() != "T1" {
+		want := &auth.Origin{KeyID: keyID, Issued: joined.Unix(), TokenID: "T1", Session: "PA_1",
+			TokenHash: base64.RawURLEncoding.EncodeToString(first.TokenHash[:])}
+		if !reflect.DeepEqual(last.Origin, want) || last.FirstTokenHash() != first.TokenHash || !last.FirstIssued().Equal(joined) || last.FirstKeyID() != keyID || last.FirstTokenID() != "T1" {
 			t.Errorf("got %+v, want %+v", last.Origin, want)
 		}
 		if got := last.Issued.Sub(joined); got != 24*time.Hour {
@@ -403,6 +405,143 @@ func TestRefreshAndKeys(t *testing.T) {
 		if _, err := v.Refresh(again, current(again), time.Minute); !errors.Is(err, auth.ErrRevokedKey) {
 			t.Errorf("%s, then revoked: refreshed with %v", test.name, err)
 		}
+	}
+}
+
+// chain is a token that was refreshed with one key after the other, each time
+// retiring the one before, and brought back in between.
+func chain(t *testing.T, ids ...string) (*auth.Verifier, *auth.Grant, string) {
+	t.Helper()
+	var v *auth.Verifier
+	var g *auth.Grant
+	var token string
+	for i, id := range ids {
+		keys, err := auth.NewKeys([]auth.Key{{ID: id, Secret: auth.Secret(id + secret), Project: "acme", Format: livekit.Format{}}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			v = auth.NewVerifier(keys, 0)
+			token, err = livekit.Mint(id, auth.Secret(id+secret), livekit.Claims{
+				Identity: "ada", Video: &livekit.VideoGrant{RoomJoin: true, Room: "lab"},
+			}, time.Hour, time.Now())
+		} else {
+			v.SetKeys(keys)
+			token, err = v.Refresh(g, current(g), time.Minute)
+		}
+		if err != nil {
+			t.Fatalf("key %d: %v", i, err)
+		}
+		if g, err = v.Verify(token); err != nil {
+			t.Fatalf("key %d: %v", i, err)
+		}
+	}
+	return v, g, token
+}
+
+// No key of a chain is forgotten: with any of them revoked, what descends from
+// it is refused.
+func TestRefreshKeepsTheKeyChain(t *testing.T) {
+	ids := []string{"K1", "K2", "K3", "K2", "K4"}
+	for _, revoked := range []string{"K1", "K2", "K3", "K4"} {
+		v, g, token := chain(t, ids...)
+		if got := strings.Join(g.KeyIDs(), " "); got != "K1 K2 K3 K4" {
+			t.Errorf("the token descends from %s", got)
+		}
+		listed := []auth.Key{{ID: "K4", Secret: auth.Secret("K4" + secret), Project: "acme", Format: livekit.Format{}}}
+		if revoked == "K4" {
+			listed = nil
+		}
+		keys, err := auth.NewKeys(listed, []string{revoked})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.SetKeys(keys)
+		if _, err := v.Verify(token); !errors.Is(err, auth.ErrRevokedKey) {
+			t.Errorf("%s revoked: got %v", revoked, err)
+		}
+		if _, err := v.Refresh(g, current(g), time.Minute); !errors.Is(err, auth.ErrRevokedKey) {
+			t.Errorf("%s revoked: refreshed with %v", revoked, err)
+		}
+	}
+}
+
+// Whoever has a key can sign any origin, but not hide the key.
+func TestForgedOriginDoesNotHideTheKey(t *testing.T) {
+	key := func(id string) auth.Key {
+		return auth.Key{ID: id, Secret: auth.Secret(id + secret), Project: "acme", Format: livekit.Format{}}
+	}
+	keysOf := func(revoked []string, keys ...auth.Key) *auth.Keys {
+		set, err := auth.NewKeys(keys, revoked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set
+	}
+	v := auth.NewVerifier(keysOf(nil, key("stolen")), 0)
+	forged, err := auth.Sign(json.RawMessage(fmt.Sprintf(`{"iss":"stolen","sub":"eve","iat":%d,"exp":9999999999,`+
+		`"video":{"roomJoin":true,"room":"lab"},"usher":{"kid":"K0","iat":%d,"sid":"x"}}`, time.Now().Unix(), int64(9999999999))), auth.Secret("stolen"+secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := v.Verify(forged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := g.FirstIssued().Unix(); got != 0 {
+		t.Errorf("an origin issued in the future counts: %d", got)
+	}
+	v.SetKeys(keysOf(nil, key("K9"))) // the stolen one is retired
+	laundered, err := v.Refresh(g, current(g), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Verify(laundered); err != nil {
+		t.Fatal(err)
+	}
+	v.SetKeys(keysOf([]string{"stolen"}, key("K9")))
+	if _, err := v.Verify(laundered); !errors.Is(err, auth.ErrRevokedKey) {
+		t.Errorf("got %v, want %v", err, auth.ErrRevokedKey)
+	}
+}
+
+// The chain is bounded: beyond that a token of the application is wanted.
+func TestKeyChainIsBounded(t *testing.T) {
+	var ids []string
+	for i := range auth.MaxKeyIDs {
+		ids = append(ids, fmt.Sprint("K", i))
+	}
+	v, g, _ := chain(t, ids...)
+	if n := len(g.KeyIDs()); n != auth.MaxKeyIDs {
+		t.Fatalf("the token descends from %d keys", n)
+	}
+	if _, err := v.Refresh(g, current(g), time.Minute); err != nil {
+		t.Errorf("by the key that it came with: %v", err)
+	}
+	keys, err := auth.NewKeys([]auth.Key{{ID: "more", Secret: auth.Secret(secret), Project: "acme", Format: livekit.Format{}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.SetKeys(keys)
+	if _, err := v.Refresh(g, current(g), time.Minute); !errors.Is(err, auth.ErrTooLarge) {
+		t.Errorf("by another one: got %v, want %v", err, auth.ErrTooLarge)
+	}
+}
+
+// What a refreshed token says of the first one is the same, however often it
+// was refreshed and brought back.
+func TestRefreshKeepsTheFirstHash(t *testing.T) {
+	_, first, _ := chain(t, "K1")
+	_, last, _ := chain(t, "K1", "K2", "K1", "K3")
+	if first.FirstTokenHash() != first.TokenHash {
+		t.Error("the first token is not its own first")
+	}
+	if last.FirstTokenHash() == last.TokenHash {
+		t.Error("a refreshed token is its own first")
+	}
+	again := refresh(t, first, current(first))
+	if again.FirstTokenHash() != first.TokenHash || refresh(t, again, current(again)).FirstTokenHash() != first.TokenHash {
+		t.Error("the hash of the first token was forgotten")
 	}
 }
 

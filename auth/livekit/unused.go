@@ -15,7 +15,7 @@ var used = map[string][]string{
 		"video", "roomconfig", "usher",
 	},
 	"video": {
-		"room", "roomjoin", "roomadmin", "roomcreate", "roomlist", "hidden", "recorder", "agent", "kind",
+		"room", "destinationroom", "roomjoin", "roomadmin", "roomcreate", "roomlist", "hidden", "recorder", "agent", "kind",
 		"canpublish", "cansubscribe", "canpublishdata", "canpublishsources", "canupdateownmetadata",
 	},
 	"roomconfig": {

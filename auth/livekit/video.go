@@ -10,7 +10,7 @@ import (
 // video is the grant in a token. A nil flag is one that the token leaves to
 // the server.
 type video struct {
-	room                                      string
+	room, destinationRoom                     string
 	roomJoin, roomAdmin, roomCreate, roomList bool
 	hidden, recorder, agent                   bool
 	kind                                      string // see [claims.participantKind]
@@ -25,12 +25,10 @@ type video struct {
 
 func (v *video) read(raw json.RawMessage) error {
 	v.granted = true
-	var (
-		flag bool
-		text string
-	)
+	var flag bool
 	return object.Read(raw,
 		object.Field{Name: "room", Into: &v.room},
+		object.Field{Name: "destinationRoom", Into: &v.destinationRoom},
 		object.Field{Name: "roomJoin", Into: &v.roomJoin},
 		object.Field{Name: "roomAdmin", Into: &v.roomAdmin},
 		object.Field{Name: "roomCreate", Into: &v.roomCreate},
@@ -49,7 +47,6 @@ func (v *video) read(raw json.RawMessage) error {
 		// Without effect here; see [claims.read].
 		object.Field{Name: "roomRecord", Into: &flag},
 		object.Field{Name: "ingressAdmin", Into: &flag},
-		object.Field{Name: "destinationRoom", Into: &text},
 	)
 }
 
