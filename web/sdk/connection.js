@@ -1,0 +1,465 @@
+// The session: joining, requests with replies, events in order, and coming back
+// after a cut with nothing lost or done twice. It knows the frame of the
+// protocol and nothing of rooms.
+
+import { LostError, UnexpectedConnectionState, replyError } from "./errors.js";
+import { backOff, closeCode, closeMessage, comesBack, connectionError, refusedByBrowser } from "./policy.js";
+
+const ackFrames = 32;
+const ackAfter = 5000;
+const probeTime = 5000; // for an answer after sleep or a change of network
+const farewellTime = 2000;
+
+// A token of this size leaves room for cookies below the 16 KiB of headers.
+const longestHeaderToken = 4096;
+const headerToken = /^[A-Za-z0-9._~+-]+$/;
+
+const uncounted = new Set(["joined", "pong", "presence", "reconnect"]);
+const counts = (m) => !uncounted.has(m.type) && !(m.type === "data" && m.reliable === false);
+const loopback = /^wss?:\/\/(localhost|127\.|\[::1\])/;
+
+/**
+ * Connection speaks usher.v1. Its owner is called back: joined(message, how),
+ * hear(event), frame(buffer), lost(resumable), ended({code, reason, gaveUp}).
+ */
+export class Connection {
+  #url;
+  #tokens;
+  #join; // what a join says beside the token
+  #owner;
+  #env;
+  #options;
+
+  #socket = null;
+  #token = ""; // that the socket in use came with
+  #try = 0; // grows with each attempt; what belongs to an earlier one is over
+  #timer = null; // until the next attempt
+  #limit = null; // of an attempt
+  #pulse = null;
+  #unwatch = null;
+  #attempts = 0; // since the last success
+  #firstTries = 0; // that connect has left
+  #hintUntil = 0; // when the server wants to be asked again
+  #cutAt = 0;
+  #lost = ""; // what the owner was told: "", "resumable" or "gone"
+  #first = null; // {resolve, reject} of connect
+  #ended = false;
+
+  #session = null; // {id, secret, graceMs, pingMs}
+  #received = 0; // counted frames since the last full snapshot
+  #acked = 0;
+  #resumes = 0;
+  #seq = 0;
+  #id = 0;
+  #waiting = new Map(); // request id → {message, sent, resolve, reject}
+  #heard = 0;
+  #ticked = 0;
+  #ackAt = 0;
+  #probe = 0; // when an answer is due; 0: none is asked for
+  #late = false; // it was asked for by a tick that came late
+
+  constructor({ url, tokens, join, owner, env, reconnectPolicy, timeout = 15_000, maxRetries = 1 }) {
+    this.#url = url;
+    this.#tokens = tokens;
+    this.#join = join;
+    this.#owner = owner;
+    this.#env = env;
+    this.#options = { reconnectPolicy, timeout, maxRetries };
+  }
+
+  /** connect begins the session. It rejects when there is none to be had. */
+  connect() {
+    this.#firstTries = this.#options.maxRetries;
+    this.#unwatch = this.#env.watch((what) => this.#watched(what));
+    return new Promise((resolve, reject) => {
+      this.#first = { resolve, reject };
+      this.#open();
+    });
+  }
+
+  get joined() {
+    return this.#socket?.joined === true;
+  }
+
+  get backlog() {
+    return this.#socket?.bufferedAmount ?? 0;
+  }
+
+  /**
+   * request sends a message and resolves with its reply, or rejects with what
+   * the server said. While the session may be resumed it waits.
+   */
+  request(message) {
+    if (this.#ended || this.#first) return Promise.reject(new UnexpectedConnectionState(`"${message.type}" needs a room that is connected.`));
+    if (this.#lost === "gone") {
+      return Promise.reject(new LostError(`"${message.type}" was not sent: the room is being joined again. Wait for Reconnected.`, "not_done", { request: message.type }));
+    }
+    return new Promise((resolve, reject) => {
+      const waiting = { message: { ...message, id: ++this.#id }, sent: false, resolve, reject };
+      this.#waiting.set(this.#id, waiting);
+      this.#put(waiting);
+    });
+  }
+
+  /** sendFrame sends a binary message, or drops it when there is no connection. */
+  sendFrame(bytes) {
+    if (this.joined) this.#socket.send(bytes);
+  }
+
+  /** leave ends the session for good. It resolves when the server has heard of it, or had its time. */
+  leave() {
+    if (this.#ended) return Promise.resolve();
+    const socket = this.#socket;
+    const { joined } = this;
+    this.#end({ code: closeCode.left, reason: "left" });
+    if (!socket) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = this.#env.setTimeout(() => {
+        socket.close(closeCode.left);
+        resolve();
+      }, farewellTime);
+      socket.onclose = () => {
+        this.#env.clearTimeout(timer);
+        resolve();
+      };
+      if (joined) socket.send('{"type":"leave"}');
+      else socket.close(closeCode.left);
+    });
+  }
+
+  async #open() {
+    this.#timer = null;
+    const attempt = ++this.#try;
+    const resuming = this.#session !== null;
+    let token = "";
+    if (!resuming) {
+      try {
+        token = await this.#inTime(this.#tokens.pick());
+      } catch (cause) {
+        if (attempt === this.#try && !this.#ended) this.#withoutToken(cause);
+        return;
+      }
+      if (attempt !== this.#try || this.#ended) return;
+    }
+    const inHeader = token !== "" && token.length <= longestHeaderToken && headerToken.test(token);
+    let socket;
+    try {
+      socket = this.#env.socket(this.#url, inHeader ? ["usher.v1", `bearer.${token}`] : ["usher.v1"]);
+    } catch (cause) {
+      this.#end({ code: closeCode.cut, reason: refusedByBrowser, cause }); // it would be the same next time
+      return;
+    }
+    socket.binaryType = "arraybuffer";
+    socket.joined = false;
+    this.#socket = socket;
+    this.#token = token;
+    this.#limit = this.#env.setTimeout(() => this.#drop(4008, "timeout"), this.#options.timeout);
+    socket.onopen = () => {
+      if (socket !== this.#socket) return;
+      const s = this.#session;
+      this.#send(s
+        ? { type: "resume", session: s.id, secret: s.secret, received: this.#received, attempt: ++this.#resumes }
+        : { type: "join", ...this.#join, token: inHeader ? undefined : token || undefined });
+    };
+    socket.onmessage = ({ data }) => {
+      if (socket !== this.#socket) return;
+      this.#heard = this.#env.now();
+      this.#probe = 0;
+      if (typeof data === "string") this.#take(JSON.parse(data));
+      else this.#owner.frame(data);
+    };
+    socket.onclose = ({ code, reason }) => {
+      if (socket === this.#socket) this.#cut(code, reason, resuming);
+    };
+  }
+
+  // inTime is what a token's provider gives, which may take as long as an attempt.
+  async #inTime(token) {
+    let limit;
+    const late = new Promise((_, reject) => {
+      limit = this.#limit = this.#env.setTimeout(() => reject(new Error("tokenProvider did not answer in time.")), this.#options.timeout);
+    });
+    try {
+      return await Promise.race([token, late]);
+    } finally {
+      this.#env.clearTimeout(limit);
+    }
+  }
+
+  #send(message) {
+    if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(message));
+  }
+
+  #put(waiting) {
+    if (!this.joined) return;
+    waiting.sent = true;
+    this.#send(waiting.message);
+  }
+
+  #ack() {
+    this.#acked = this.#received;
+    this.#send({ type: "ack", received: this.#received });
+  }
+
+  #take(m) {
+    if (counts(m) && ++this.#received - this.#acked >= ackFrames) this.#ack();
+    switch (m.type) {
+      case "joined":
+        this.#joined(m);
+        return;
+      case "moved":
+        this.#ack();
+        this.#session = { ...this.#session, id: m.session, secret: m.secret };
+        this.#seq = m.seq;
+        if (m.token) this.#tokens.refresh(m.token, m.expiresAt);
+        break;
+      case "refreshToken":
+        this.#tokens.refresh(m.token, m.expiresAt);
+        break;
+      case "reconnect":
+        this.#hintUntil = this.#env.now() + m.afterMs;
+        return;
+      case "pong":
+        this.#tokens.skew = m.time - this.#env.now();
+        if (m.id) this.#reply(m);
+        return;
+      case "ok":
+      case "error":
+        if (m.id) {
+          this.#reply(m);
+          return;
+        }
+        break;
+      case "participants":
+        for (const change of m.changes) this.#event(change);
+        this.#event({ type: "counted", seq: m.seq, numParticipants: m.numParticipants });
+        return;
+    }
+    this.#event(m);
+  }
+
+  #reply(m) {
+    const waiting = this.#waiting.get(m.id);
+    if (!this.#waiting.delete(m.id)) return;
+    if (m.type === "error") waiting.reject(this.#owner.refused?.(waiting.message, m) ?? replyError(waiting.message.type, m));
+    else waiting.resolve(m);
+  }
+
+  // event passes an event on, unless the snapshot had it already.
+  #event(m) {
+    if (m.seq !== undefined && m.type !== "moved") {
+      if (m.seq < this.#seq || (m.seq === this.#seq && m.type !== "counted")) return;
+      this.#seq = m.seq;
+    }
+    this.#owner.hear(m);
+  }
+
+  #joined(m) {
+    const before = this.#session;
+    const same = before?.id === m.session;
+    this.#env.clearTimeout(this.#limit);
+    this.#socket.joined = true;
+    this.#attempts = 0;
+    this.#hintUntil = 0;
+    this.#session = { id: m.session, secret: m.secret, graceMs: m.resume.graceMs, pingMs: m.pingIntervalMs };
+    this.#lost = "";
+    this.#tokens.joined();
+    if (!m.recovered) {
+      this.#received = this.#acked = 0;
+      this.#seq = m.seq; // after a recovery what was missed follows, with lower numbers
+    }
+    this.#startPulse();
+    const first = this.#first;
+    this.#first = null;
+    this.#send({ type: "ping" }); // for the server's clock
+
+    // What the server has not handled is sent again, and nothing else.
+    for (const [id, waiting] of [...this.#waiting]) {
+      if (same && m.recovered) {
+        if (id > m.lastRequest) this.#put(waiting);
+        continue; // else its reply is on its way
+      }
+      const notDone = same ? id > m.lastRequest : !waiting.sent;
+      this.#waiting.delete(id);
+      waiting.reject(lost(waiting.message.type, notDone));
+    }
+    this.#owner.joined(m, { first: first !== null, same, recovered: m.recovered });
+    first?.resolve(m);
+  }
+
+  #startPulse() {
+    const { pingMs } = this.#session;
+    const every = Math.min(1000, pingMs / 4);
+    const now = this.#env.now();
+    this.#heard = this.#ticked = now;
+    this.#ackAt = now + ackAfter;
+    this.#probe = 0;
+    this.#env.clearInterval(this.#pulse);
+    this.#pulse = this.#env.setInterval(() => this.#tick(every, pingMs), every);
+  }
+
+  #tick(every, pingMs) {
+    const now = this.#env.now();
+    const slept = Math.abs(now - this.#ticked) > 3 * every + 2000;
+    this.#ticked = now;
+    if (slept) {
+      // Timers stood still (sleep, a hidden tab), or the clock was set: what was
+      // heard when says nothing. Ask; when it is late once more, and nothing has
+      // come in between, nothing will.
+      if (this.#probe && this.#late) {
+        this.#drop(closeCode.pingTimeout, "ping_timeout");
+        return;
+      }
+      this.#heard = now;
+      this.#probe = 0;
+      this.#ackAt = now;
+      this.#ask(probeTime);
+      this.#late = true;
+    } else if (this.#probe && now >= this.#probe) {
+      this.#drop(closeCode.pingTimeout, "ping_timeout");
+      return;
+    } else if (now - this.#heard >= pingMs) {
+      this.#ask(pingMs);
+    }
+    if (now >= this.#ackAt) {
+      this.#ackAt = now + ackAfter;
+      if (this.#received > this.#acked) this.#ack();
+    }
+  }
+
+  // ask wants to hear something within that time.
+  #ask(ms) {
+    if (!this.joined) return;
+    const due = this.#env.now() + ms;
+    if (this.#probe && this.#probe <= due) return;
+    if (!this.#probe) this.#send({ type: "ping" });
+    this.#probe = due;
+    this.#late = false;
+  }
+
+  #watched(what) {
+    if (this.joined) {
+      this.#ask(probeTime); // the network is another one, or a long time has passed
+    } else if (what !== "offline" && this.#timer !== null && this.#env.now() >= this.#hintUntil) {
+      this.#env.clearTimeout(this.#timer);
+      this.#open();
+    }
+  }
+
+  // drop gives a connection up without waiting for its end, which takes minutes
+  // on a dead network. A code of these says that we mean to resume.
+  #drop(code, reason) {
+    const socket = this.#socket;
+    const resuming = this.#session !== null;
+    this.#socket = null;
+    socket.close(code, reason);
+    this.#cut(code, reason, resuming, socket.joined);
+  }
+
+  #cut(code, reason, resuming, joined = this.#socket?.joined) {
+    const { now } = this.#env;
+    this.#env.clearInterval(this.#pulse);
+    this.#env.clearTimeout(this.#limit);
+    this.#socket = null;
+    if (this.#ended) return;
+    if (joined) this.#cutAt = now();
+
+    if (!joined && code === closeCode.tokenExpired && this.#tokens.expired(this.#token)) {
+      this.#open();
+      return;
+    }
+    if (!comesBack(code)) {
+      this.#end({ code, reason });
+      return;
+    }
+    if (this.#first) {
+      if (this.#firstTries-- > 0) this.#wait(code);
+      else this.#end({ code, reason, gaveUp: true });
+      return;
+    }
+    if (resuming && !joined && code === closeCode.sessionNotFound) {
+      this.#gone();
+      this.#open();
+      return;
+    }
+    if (this.#session && now() - this.#cutAt <= this.#session.graceMs) this.#tell("resumable");
+    else this.#forgo();
+    this.#wait(code);
+  }
+
+  // gone: the session cannot be resumed.
+  #gone() {
+    this.#session = null;
+    this.#forgo();
+  }
+
+  // forgo tells that nothing of the session can be expected any more.
+  #forgo() {
+    this.#tell("gone");
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const w of waiting) w.reject(lost(w.message.type, !w.sent));
+  }
+
+  #tell(lost) {
+    if (this.#lost === lost || this.#ended) return;
+    this.#lost = lost;
+    this.#owner.lost(lost === "resumable");
+  }
+
+  #wait(code) {
+    const { now } = this.#env;
+    const retryCount = this.#attempts++;
+    let delay = backOff(retryCount, this.#env.random);
+    const policy = this.#options.reconnectPolicy;
+    if (policy && !this.#first) {
+      const usual = delay;
+      try {
+        delay = policy.nextRetryDelayInMs({ retryCount, elapsedMs: now() - this.#cutAt, retryReason: closeMessage(code), serverUrl: this.#url });
+      } catch (error) {
+        console.error("usher: reconnectPolicy has failed:", error);
+      }
+      if (delay === null || delay === undefined) {
+        this.#end({ code, reason: "", gaveUp: true });
+        return;
+      }
+      if (!(delay >= 0)) delay = usual;
+    }
+    delay = Math.max(delay, this.#hintUntil - now());
+    // "online" ends the wait. What says that there is no network is not always right.
+    if (this.#env.offline() && !loopback.test(this.#url)) delay = Math.max(delay, 15_000);
+    this.#timer = this.#env.setTimeout(() => this.#open(), delay);
+  }
+
+  #withoutToken(cause) {
+    if (this.#first) {
+      this.#end({ code: closeCode.tokenExpired, reason: "no_token", cause });
+      return;
+    }
+    this.#tell("gone");
+    this.#wait(closeCode.cut);
+  }
+
+  #end(how) {
+    this.#ended = true;
+    this.#try++;
+    this.#env.clearInterval(this.#pulse);
+    this.#env.clearTimeout(this.#limit);
+    this.#env.clearTimeout(this.#timer);
+    this.#unwatch?.();
+    this.#session = this.#socket = null;
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const w of waiting) w.reject(lost(w.message.type, !w.sent));
+    const first = this.#first;
+    this.#first = null;
+    this.#owner.ended(how, first !== null);
+    first?.reject(connectionError(how.code, how.reason, this.#env.origin, how.cause));
+  }
+}
+
+function lost(type, notDone) {
+  return notDone
+    ? new LostError(`"${type}" was not done: the connection was cut, and the session is another one now. Send it again if it is still meant.`, "not_done", { request: type })
+    : new LostError(`"${type}" was sent, but its reply went down with the connection. See what the room says before sending it again.`, "unknown", { request: type });
+}

@@ -1,0 +1,183 @@
+// Room: what a page has in its hands.
+
+import { Emitter } from "./emitter.js";
+import { Engine } from "./engine.js";
+import { UnexpectedConnectionState } from "./errors.js";
+import { ConnectionState } from "./events.js";
+import { sessionURL } from "./policy.js";
+
+const defaults = { stopLocalTrackOnUnpublish: true, disconnectOnPageLeave: true };
+
+/** Room is a room that one is in, or is going to be in. */
+export class Room extends Emitter {
+  #engine;
+  #connecting = null;
+  #leavePage = null;
+
+  constructor(options = {}) {
+    super();
+    this.options = { ...defaults, ...options };
+    this.#engine = new Engine(this, this.options);
+  }
+
+  get state() {
+    return this.#engine.state;
+  }
+
+  get name() {
+    return this.#engine.info.name;
+  }
+
+  get sid() {
+    return this.#engine.info.sid;
+  }
+
+  async getSid() {
+    return this.sid;
+  }
+
+  get metadata() {
+    return this.#engine.info.metadata;
+  }
+
+  get maxParticipants() {
+    return this.#engine.info.maxParticipants;
+  }
+
+  get createdAt() {
+    return new Date(this.#engine.info.createdAt);
+  }
+
+  get numParticipants() {
+    return this.#engine.info.numParticipants;
+  }
+
+  get localParticipant() {
+    return this.#engine.local;
+  }
+
+  /**
+   * remoteParticipants is the others, by identity. When a person is here more than
+   * once, the first is under the identity and the others under their sids.
+   */
+  get remoteParticipants() {
+    return this.#engine.remotes;
+  }
+
+  get activeSpeakers() {
+    return [];
+  }
+
+  getParticipantByIdentity(identity) {
+    return identity === this.localParticipant.identity ? this.localParticipant : this.remoteParticipants.get(identity);
+  }
+
+  getParticipantBySid(sid) {
+    return this.#engine.bySid(sid);
+  }
+
+  /** getParticipantsByIdentity returns all participants of a person: usher's. */
+  getParticipantsByIdentity(identity) {
+    const others = this.#engine.ofIdentity(identity);
+    return identity === this.localParticipant.identity ? [this.localParticipant, ...others] : others;
+  }
+
+  /**
+   * listParticipants asks the server for people, a page at a time: usher's, for
+   * rooms of so many that remoteParticipants has only those who publish.
+   */
+  async listParticipants({ after, limit } = {}) {
+    const { participants, next, numParticipants } = await this.#engine.request({ type: "listParticipants", after, limit });
+    return { participants, next, numParticipants };
+  }
+
+  /** token is the newest that the server gave, else the one that connect was given: usher's. */
+  get token() {
+    return this.#engine.tokens?.newest;
+  }
+
+  get tokenExpiresAt() {
+    const at = this.#engine.tokens?.newestExpiresAt;
+    return at === undefined || at === Infinity ? undefined : new Date(at);
+  }
+
+  /** prepareConnection has the browser look the server up and greet it, so that connect is quick. */
+  async prepareConnection(url) {
+    const at = sessionURL(url).replace(/^ws/, "http").replace(/session$/, "healthz");
+    try {
+      await fetch(at, { method: "HEAD", mode: "no-cors", credentials: "omit", cache: "no-store" });
+    } catch {
+      // connect will tell
+    }
+  }
+
+  /**
+   * connect joins the room that the token names. It resolves when one is in, and
+   * rejects with a ConnectionError.
+   */
+  connect(url, token, opts = {}) {
+    if (this.#connecting) return this.#connecting;
+    if (this.state !== ConnectionState.Disconnected) return Promise.resolve();
+    this.#connecting = this.#connect(url, token, opts).finally(() => (this.#connecting = null));
+    return this.#connecting;
+  }
+
+  async #connect(url, token, opts) {
+    if (token !== undefined && typeof token !== "string") throw new TypeError("The token is a string, from your backend.");
+    await this.#engine.connect(sessionURL(url), token ?? "", opts);
+    if (this.options.disconnectOnPageLeave && globalThis.addEventListener) {
+      this.#leavePage ??= (event) => event.persisted || this.disconnect();
+      globalThis.addEventListener("pagehide", this.#leavePage);
+    }
+  }
+
+  /** disconnect leaves the room. Local tracks are stopped unless told not to be. */
+  async disconnect(stopTracks = true) {
+    if (this.#leavePage) globalThis.removeEventListener("pagehide", this.#leavePage);
+    await this.#engine.disconnect(stopTracks);
+  }
+
+  registerRpcMethod(method, handler) {
+    this.#engine.methods.register(method, handler);
+  }
+
+  unregisterRpcMethod(method) {
+    this.#engine.methods.unregister(method);
+  }
+
+  get canPlaybackAudio() {
+    return this.#engine.playback?.canPlayback?.() ?? true;
+  }
+
+  /** startAudio is to be called from a click when the browser plays no sound by itself. */
+  async startAudio() {
+    const media = await this.#engine.media();
+    await media.startAudio?.();
+  }
+
+  /** updateParticipant changes a person by identity or sid: usher's, for admins. */
+  async updateParticipant(target, changes) {
+    if (!target?.identity === !target?.sid) throw new TypeError("Name the participant by identity or by sid.");
+    const { name, metadata, attributes, permission } = changes;
+    const reply = await this.#engine.request({
+      type: "updateParticipant", identity: target.identity, sid: target.sid, name, metadata, attributes, permission,
+    });
+    return reply.participant;
+  }
+
+  /** removeParticipant disconnects a person or a participant: usher's, for admins. */
+  async removeParticipant(target) {
+    if (!target?.identity === !target?.sid) throw new TypeError("Name the participant by identity or by sid.");
+    await this.#engine.request({ type: "removeParticipant", identity: target.identity, sid: target.sid });
+  }
+
+  static async getLocalDevices(kind, requestPermissions = true) {
+    const devices = globalThis.navigator?.mediaDevices;
+    if (!devices) throw new UnexpectedConnectionState("This page may not see devices: it has to come from https:// or localhost.");
+    if (requestPermissions) {
+      const stream = await devices.getUserMedia({ audio: kind !== "videoinput", video: kind === "videoinput" });
+      for (const track of stream.getTracks()) track.stop();
+    }
+    return (await devices.enumerateDevices()).filter((d) => !kind || d.kind === kind);
+  }
+}
