@@ -1,0 +1,67 @@
+package explain_test
+
+import (
+	"encoding/base64"
+	"strings"
+	"testing"
+	"time"
+
+	"usher/web/explain"
+)
+
+func jwt(header, claims string) string {
+	e := base64.RawURLEncoding.EncodeToString
+	return e([]byte(header)) + "." + e([]byte(claims)) + ".c2lnbmF0dXJl"
+}
+
+// Whatever is pasted: what it is, and a line that helps.
+func TestAny(t *testing.T) {
+	noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	const hs, none = `{"alg":"HS256","typ":"JWT"}`, `{"alg":"none"}`
+	for name, test := range map[string]struct {
+		text string
+		kind explain.Kind
+		want string // a part, with its label
+	}{
+		"livekit":               {jwt(hs, `{"iss":"K","sub":"ada","exp":1767358800,"video":{"roomJoin":true,"room":"lab"}}`), explain.LiveKitToken, "may: join the room"},
+		"livekit without grant": {jwt(hs, `{"iss":"K","sub":"ada","exp":1767358800}`), explain.LiveKitToken, "wrong: it has no video grant"},
+		"livekit, unsigned":     {jwt(none, `{"iss":"K","sub":"ada","video":{}}`), explain.LiveKitToken, "wrong: no server would take this token"},
+		"livekit, mistyped":     {jwt(hs, `{"iss":"K","sub":"ada","video":[]}`), explain.LiveKitToken, "wrong: no server would take this token: malformed token"},
+		"webhook":               {jwt(hs, `{"iss":"K","exp":1767358800,"sha256":"x"}`), explain.LiveKitWebhook, "here: it lets nobody in"},
+		"liveblocks id":         {jwt(none, `{"k":"id","pid":"p","uid":"ada","gids":["staff"],"iat":1,"exp":1767358800}`), explain.LiveblocksID, `groups: "staff"`},
+		"liveblocks access":     {jwt(hs, `{"k":"acc","pid":"p","uid":"ada","perms":{"a:*":["room:write"]},"exp":1}`), explain.LiveblocksAccess, `may: room:write in "a:*"`},
+		"liveblocks, old":       {jwt(hs, `{"k":"acc","pid":"p","uid":"ada","perms":{},"exp":1}`), explain.LiveblocksAccess, "wrong: it expired more than 10 years ago"},
+		"liveblocks here":       {jwt(hs, `{"k":"id","uid":"ada"}`), explain.LiveblocksID, "here: it is refused: this version"},
+		"secret key":            {"sk_dev_abc", explain.LiveblocksSecret, "here: it is refused"},
+		"public key":            {"pk_dev_abc", explain.LiveblocksPublic, "here: it is refused"},
+		"daily":                 {jwt(hs, `{"r":"standup","d":"1","iat":1,"u":"Ada","o":true}`), explain.DailyToken, "may: everything"},
+		"daily, knocking":       {jwt(hs, `{"r":"standup","d":"1","iat":1,"k":true}`), explain.DailyToken, "may not: enter at once"},
+		"daily, long names":     {jwt(hs, `{"r":"standup","d":"1","iat":1,"user_name":"Ada"}`), explain.DailyToken, "wrong: user_name is not read"},
+		"another":               {jwt(`{"alg":"RS256"}`, `{"iss":"https://x","sub":"1","aud":"y","exp":9999999999}`), explain.OtherToken, `wrong: it is signed by the algorithm "RS256"`},
+		"nothing":               {" ", explain.NoToken, "wrong: there is nothing"},
+		"bearer":                {"Bearer a.b.c", explain.NoToken, `wrong: "Bearer" is of the header`},
+		"address":               {"wss://x/rtc?access_token=a.b.c", explain.NoToken, "wrong: this is an address"},
+		"quoted":                {`"a.b.c"`, explain.NoToken, "wrong: it is in quotation marks"},
+		"broken":                {"a.b\n.c", explain.NoToken, "wrong: there are spaces or line breaks"},
+		"api key":               {"APIabcdef", explain.NoToken, "wrong: this looks like the id of a LiveKit API key"},
+		"claims":                {`{"sub":"ada"}`, explain.NoToken, "wrong: these are claims that nobody has signed"},
+		"two parts":             {"a.b", explain.NoToken, "wrong: a token has three parts with a dot between them; this has 2"},
+		"no base64":             {"!.b.c", explain.NoToken, "wrong: its first part, the header, is not base64url"},
+		"cut":                   {jwt(hs, `{"iss":"K"}`)[:40] + ".x", explain.NoToken, "wrong: its second part, the claims, is not a JSON object; perhaps it was cut short"},
+		"null":                  {jwt(hs, `null`), explain.NoToken, "wrong: its second part, the claims, is not a JSON object"},
+	} {
+		kind, report := explain.Any(test.text, []string{"holds"}, noon)
+		var text strings.Builder
+		for _, part := range report {
+			for _, line := range part.Lines {
+				text.WriteString("\n" + part.Label + ": " + line)
+			}
+		}
+		if kind != test.kind || !strings.Contains(text.String(), "\n"+test.want) {
+			t.Errorf("%s: got %s%s\nwant %s, %q", name, kind, &text, test.kind, test.want)
+		}
+		if kind.What() == "" {
+			t.Errorf("%s: there are no words for %s", name, kind)
+		}
+	}
+}
