@@ -176,6 +176,25 @@ func (l *listener) unsubscribe(b *Batch, f *feed, reason string) {
 	l.send(b, newFrame(counted, &TrackUnsubscribed{TrackSID: f.info.SID, Reason: reason}, 64))
 }
 
+// accept makes l a receiver of f by its own wish.
+func (l *listener) accept(b *Batch, f *feed) {
+	delete(l.declined, f)
+	if l.subs[f] == nil {
+		l.send(b, newFrame(counted, &TrackSubscribed{SID: f.publisher.SID, Track: f.info}, len(f.info.Codec)+128))
+		l.subscribe(f)
+		f.askForLocked(b, l)
+	}
+}
+
+// decline ends l's receiving of f until it wishes otherwise.
+func (l *listener) decline(b *Batch, f *feed) {
+	if l.declined == nil {
+		l.declined = make(map[*feed]struct{})
+	}
+	l.declined[f] = struct{}{}
+	l.unsubscribe(b, f, "unsubscribed")
+}
+
 // permissionChanged ends the subscriptions that l may no longer have and
 // begins those that it may have now.
 func (a *audience) permissionChanged(b *Batch, l *listener) {

@@ -37,7 +37,10 @@ func BenchmarkDelivery(b *testing.B) {
 	for _, receivers := range []int{10, 1000} {
 		for _, kind := range []string{"data", "video"} {
 			b.Run(fmt.Sprintf("%s/%d", kind, receivers), func(b *testing.B) {
-				rooms := room.New(room.Config{AutoCreate: true})
+				rooms, err := room.New(room.Config{AutoCreate: true})
+				if err != nil {
+					b.Fatal(err)
+				}
 				defer rooms.Close()
 				batch := rooms.Batch()
 				join := func(identity string) *room.Participant {

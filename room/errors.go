@@ -23,9 +23,22 @@ var (
 	ErrFenced = errors.New("room: connection was replaced")
 	// ErrNoParticipant and ErrNoTrack mean: none that the asker may see.
 	ErrNoParticipant = errors.New("room: participant does not exist")
-	ErrNoTrack       = errors.New("room: track does not exist")
+	// ErrMoved is a request that was sent before the client knew that it is in
+	// another room: it may have been meant for those in the one before.
+	ErrMoved   = errors.New("room: you were moved to another room; acknowledge that first")
+	ErrNoCall  = errors.New("room: no such call waits for a reply")
+	ErrNoTrack = errors.New("room: track does not exist")
 	// ErrRequestOrder is a request id that does not grow.
 	ErrRequestOrder = errors.New("room: id must be larger than every id before it")
+)
+
+// Errors of server APIs.
+var (
+	// ErrUnavailable means that durable state cannot be written at the moment.
+	ErrUnavailable = errors.New("room: durable state cannot be written")
+	// ErrRemoteUnmute means that only the publisher can unmute a track.
+	ErrRemoteUnmute = errors.New("room: only the publisher can unmute a track")
+	ErrNoRevocation = errors.New("room: revocation does not exist")
 )
 
 // A LimitError says which limit something exceeded. It is the same on every
@@ -83,4 +96,6 @@ const (
 	CauseShutdown
 	CauseSlow
 	CausePingTimeout
+	CauseMoved   // it goes on in another room
+	CauseRevoked // its token was, or what it descends from
 )

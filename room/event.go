@@ -30,7 +30,9 @@ const (
 	ServerShutdown     Reason = "SERVER_SHUTDOWN"
 	ParticipantRemoved Reason = "PARTICIPANT_REMOVED"
 	RoomDeleted        Reason = "ROOM_DELETED"
+	RoomClosed         Reason = "ROOM_CLOSED" // it ended by itself
 	ConnectionTimeout  Reason = "CONNECTION_TIMEOUT"
+	Migration          Reason = "MIGRATION" // moved to another room
 	// Vanished is what the others are told of a participant that became hidden.
 	Vanished Reason = "UNKNOWN_REASON"
 )
@@ -85,6 +87,7 @@ type Summary struct {
 	EmptyTimeout     time.Duration
 	DepartureTimeout time.Duration
 	CreatedAt        time.Time
+	Recording        bool // somebody in it is a recorder
 }
 
 // Changed says which parts of a participant an [Updated] is about.
@@ -207,6 +210,20 @@ type (
 	// ReconnectHint announces that the server is about to stop.
 	ReconnectHint struct{ After time.Duration }
 
+	// RemoteCall asks the participant to run a method and reply.
+	RemoteCall struct {
+		Call, Method, Payload string
+		Deadline              time.Time // zero: none
+	}
+
+	// Moved tells a session that it is in another room now. It is a [Snapshot]
+	// of that room, with a token for it, if one could be signed in time.
+	Moved struct {
+		Snapshot
+		Token   string
+		Expires time.Time
+	}
+
 	// Pong answers a ping of the protocol, not of the WebSocket.
 	Pong struct {
 		ID   uint64
@@ -250,6 +267,7 @@ func (*TrackUnsubscribed) event()  {}
 func (*KeyFrameRequested) event()  {}
 func (*TokenRefreshed) event()     {}
 func (*ReconnectHint) event()      {}
+func (*RemoteCall) event()         {}
 func (*Pong) event()               {}
 func (*Reply) event()              {}
 

@@ -15,15 +15,17 @@ import (
 // methods may be called concurrently; those that take a [Call] check that the
 // connection still speaks for the session.
 type Participant struct {
-	rooms     *Rooms      // static
-	room      *Room       // static
-	grant     *auth.Grant // static
-	format    string      // static; of the token
-	SID       string      // static
-	Identity  string      // static
-	secret    [32]byte    // static
-	dependent bool        // static
-	listener  *listener   // static
+	rooms     *Rooms        // static
+	room      *Room         // static
+	grant     *auth.Grant   // static
+	admit     func() error  // static; Join's, nil: nobody is asked
+	format    string        // static; of the token
+	SID       string        // static
+	Identity  string        // static
+	secret    [32]byte      // static
+	dependent bool          // static
+	listener  *listener     // static
+	ready     chan struct{} // static; of a successor: closed when it has arrived
 
 	presenceVersion atomic.Uint64 // written under the room's mutex
 
@@ -32,11 +34,14 @@ type Participant struct {
 	generation  uint32 // of the connection that speaks for the session
 	connected   bool
 	lastRequest uint64
-	attempt     uint64      // of the client, to resume
-	final       *Final      // set when it is no member any more
-	grace       *time.Timer // runs while it is not connected
+	attempt     uint64       // of the client, to resume
+	arrival     uint64       // the count at which the client knows that it was moved; 0: it does
+	final       *Final       // set when it is no member any more
+	successor   *Participant // that it goes on as, in another room
+	grace       *time.Timer  // runs while it is not connected
 	base        []auth.Say
 	live        auth.Say // what was stated about this participant alone
+	liveAt      time.Time
 	permission  auth.Permission
 	denied      map[string]struct{} // what was explained since the permission changed
 	info        *Info
@@ -118,7 +123,7 @@ func (rs *Rooms) join(b *Batch, j Join) (*Participant, error) {
 	}
 
 	p := &Participant{
-		rooms: rs, grant: g, format: g.Format.Name(), Identity: g.Identity,
+		rooms: rs, grant: g, admit: j.Admit, format: g.Format.Name(), Identity: g.Identity,
 		SID:       rs.newSID("PA_"),
 		dependent: g.Kind.Dependent() || g.Dependent,
 		base:      g.Base,
@@ -134,9 +139,7 @@ func (rs *Rooms) join(b *Batch, j Join) (*Participant, error) {
 	}
 	defer r.mu.Unlock()
 	if err := r.admitLocked(b, p, j); err != nil {
-		if made {
-			r.closeLocked(b, Final{RoomDeleted, CauseRoomDeleted})
-		}
+		r.abandonLocked(b, made)
 		return nil, err
 	}
 	return p, nil
@@ -145,8 +148,7 @@ func (rs *Rooms) join(b *Batch, j Join) (*Participant, error) {
 // admitLocked decides whether p may enter, and if so lets it in, replaces whom
 // it replaces and tells everybody, in one step.
 func (r *Room) admitLocked(b *Batch, p *Participant, j Join) error {
-	rs, g := r.rooms, p.grant
-	if rs.revocations.refuses(personKey{r.Project, r.Name, p.Identity}, g) {
+	if r.rooms.revocations.refuses(r.Project, r.Name, p.grant) {
 		return ErrRevoked
 	}
 	if j.Admit != nil {
@@ -154,45 +156,71 @@ func (r *Room) admitLocked(b *Batch, p *Participant, j Join) error {
 			return err
 		}
 	}
-	var replaced []*Participant
+	p.room = r
+	p.permission = auth.Resolve(p.layersLocked()...)
+	replaced, err := r.placeLocked(p)
+	if err != nil {
+		return err
+	}
+	g := p.grant
+	p.info = &Info{
+		SID: p.SID, Identity: p.Identity, Name: g.Name, Kind: g.Kind, KindDetails: g.KindDetails,
+		State: Active, Metadata: g.Metadata, Attributes: maps.Clone(g.Attributes),
+		Permission: p.permission, Recorder: g.Dependent, JoinedAt: time.Now(), Version: 1,
+	}
+	r.seatLocked(b, p, replaced)
+	o := p.listener.outbox
+	o.mu.Lock()
+	_, dirty := o.attachLocked(j.Conn, 0, 0, func(bool) *frame { return r.snapshotLocked(p, false) })
+	o.mu.Unlock()
+	if dirty {
+		b.add(o)
+	}
+	r.beginLocked(b, p)
+	p.refreshLocked(b)
+	return nil
+}
+
+// placeLocked finds a place for p: whom it replaces, and whether there is room.
+func (r *Room) placeLocked(p *Participant) (replaced []*Participant, err error) {
 	if who := r.people[p.Identity]; who != nil {
 		for _, q := range who.participants {
 			switch {
 			case q.format != p.format:
-			case !q.connected, rs.cfg.DuplicateIdentity == Replace:
+			case !q.connected, r.rooms.cfg.DuplicateIdentity == Replace:
 				replaced = append(replaced, q)
-			case rs.cfg.DuplicateIdentity == Reject:
-				return ErrIdentityTaken
+			case r.rooms.cfg.DuplicateIdentity == Reject:
+				return nil, ErrIdentityTaken
 			}
 		}
 	}
-	who := r.personLocked(p.Identity)
-	p.person, p.room = who, r
-	p.permission = auth.Resolve(p.layersLocked()...)
-	hidden := p.permission.Hidden()
-	if !p.dependent && !hidden && r.settings.MaxParticipants > 0 {
-		staying := r.occupied
+	if !p.dependent && !p.permission.Hidden() && r.settings.MaxParticipants > 0 {
+		staying := r.occupied + r.reserved
 		for _, q := range replaced {
 			if !q.dependent && !q.permission.Hidden() {
 				staying--
 			}
 		}
 		if staying >= r.settings.MaxParticipants {
-			r.tidyLocked(who)
-			return ErrFull
+			return nil, ErrFull
 		}
 	}
+	return replaced, nil
+}
 
+// seatLocked makes p a member and tells the others, before p's own snapshot,
+// which then has the number of its own join.
+func (r *Room) seatLocked(b *Batch, p *Participant, replaced []*Participant) {
+	r.startLocked()
 	for _, q := range replaced {
 		r.evictLocked(b, q, Final{DuplicateIdentity, CauseReplaced})
 	}
-	r.people[p.Identity] = who // it may have been tidied away with the last one
+	who := r.personLocked(p.Identity) // anew: it may have gone with the last one
+	p.person = who
 	who.participants = append(who.participants, p)
-	if g.FirstIssued().After(time.Now()) && len(who.tokens) < 64 {
-		who.tokens = append(who.tokens, g.TokenHash)
-		who.sessions = append(who.sessions, p.SID)
-	}
+	r.rooms.early.note(personKey{r.Project, r.Name, p.Identity}, p.grant, p.SID)
 	r.participants[p.SID] = p
+	hidden := p.permission.Hidden()
 	if !hidden {
 		r.shown++
 		if !p.dependent {
@@ -203,16 +231,12 @@ func (r *Room) admitLocked(b *Batch, p *Participant, j Join) error {
 		r.keeping++
 		r.idle.Stop()
 	}
-	p.info = &Info{
-		SID: p.SID, Identity: p.Identity, Name: g.Name, Kind: g.Kind, KindDetails: g.KindDetails,
-		State: Active, Metadata: g.Metadata, Attributes: maps.Clone(g.Attributes),
-		Permission: p.permission, Recorder: g.Dependent, JoinedAt: time.Now(), Version: 1,
+	if p.records() {
+		r.recorders++
 	}
-	rs.sessions.Store(p.SID, p)
-
-	// The others first, so that p's snapshot has the number of its own join.
+	r.rooms.sessions.Store(p.SID, p)
 	if !hidden {
-		if r.shown <= rs.cfg.RosterLimit {
+		if r.shown <= r.rooms.cfg.RosterLimit {
 			p.announced, p.listed = true, true
 			r.announceLaterLocked(b, &ParticipantJoined{Participant: p.info})
 		} else {
@@ -221,37 +245,38 @@ func (r *Room) admitLocked(b *Batch, p *Participant, j Join) error {
 		r.recountLocked()
 	}
 	r.audience.enter(p.listener)
-	o := p.listener.outbox
-	o.mu.Lock()
-	_, dirty := o.attachLocked(j.Conn, 0, 0, func(bool) *frame { return r.snapshotLocked(p, false) })
-	o.mu.Unlock()
-	if dirty {
-		b.add(o)
-	}
-	// What p receives already it learns right after the snapshot.
+	r.observeLocked(&Occurrence{Occasion: ParticipantEntered, Participant: p.info})
+	b.later(func() {
+		r.rooms.cfg.Log.Info("participant joined", "project", r.Project, "room", r.Name,
+			"identity", p.Identity, "session", p.SID, "key", p.grant.KeyID, "hidden", hidden)
+	})
+}
+
+// beginLocked tells p, right after its snapshot, what it receives already.
+func (r *Room) beginLocked(b *Batch, p *Participant) {
 	for f := range p.listener.subs {
 		p.listener.send(b, newFrame(counted, &TrackSubscribed{SID: f.publisher.SID, Track: f.info}, 256))
 	}
 	r.audience.askForKeys(b, p.listener)
-	p.refreshLocked(b)
-	b.later(func() {
-		rs.cfg.Log.Info("participant joined", "project", r.Project, "room", r.Name,
-			"identity", p.Identity, "session", p.SID, "key", g.KeyID, "hidden", hidden)
-	})
-	return nil
 }
 
 // snapshotLocked opens a connection of a session. In a room with more people
 // than are listed it holds those who publish; whoever is left out is announced
 // again before the others hear from it. The outbox's mutex must be held.
 func (r *Room) snapshotLocked(p *Participant, recovered bool) *frame {
-	s := &Snapshot{
+	s, size := r.tellLocked(p, recovered)
+	return newFrame(opening, s, size)
+}
+
+// tellLocked is the snapshot, and about its size.
+func (r *Room) tellLocked(p *Participant, recovered bool) (s *Snapshot, size int) {
+	s = &Snapshot{
 		Session: p.SID, Secret: Secret{p.secret, p.listener.outbox.count}.String(), Recovered: recovered, Seq: r.seq, Epoch: r.epoch,
 		LastRequest: p.lastRequest, Room: r.summaryLocked(), Self: p.info, Grace: r.rooms.cfg.Grace, PingInterval: r.rooms.cfg.PingInterval,
 		Presence: map[string]Presence{},
 	}
 	everybody := r.shown <= r.rooms.cfg.RosterLimit
-	size := p.info.size() + len(r.settings.Metadata)
+	size = p.info.size() + len(r.settings.Metadata)
 	if !recovered {
 		s.Participants = make([]*Info, 0, len(r.audience.listeners))
 	}
@@ -277,157 +302,7 @@ func (r *Room) snapshotLocked(p *Participant, recovered bool) *frame {
 	if len(p.presence) > 0 {
 		s.Presence[p.SID] = p.presence
 	}
-	return newFrame(opening, s, size)
-}
-
-// A Resumption is a request to give a session a new connection.
-type Resumption struct {
-	Session  string
-	Secret   Secret // proves that the session is the client's own
-	Received uint64 // how many reliable frames the client has had
-	// Attempt grows with each attempt of the client, when it is not 0. One that
-	// was overtaken by a later one on its way is refused: it would take the
-	// session from the connection that the client uses.
-	Attempt uint64
-	Conn    Conn
-	Admit   func(*auth.Grant) error // as in [Join]
-}
-
-// Resume gives a session a new connection.
-// The answer, a [Snapshot], is queued on the connection, then whatever the
-// client has missed. The final word is set when the session has ended.
-func (rs *Rooms) Resume(b *Batch, m Resumption) (p *Participant, generation uint32, ended *Final, err error) {
-	defer func() {
-		if err != nil || ended != nil {
-			rs.metrics.resumes.WithLabelValues("refused").Inc()
-		}
-	}()
-	if rs.stopping.Load() {
-		return nil, 0, nil, ErrClosed
-	}
-	v, ok := rs.sessions.Load(m.Session)
-	if !ok {
-		final, err := rs.epitaph(m.Session, m.Secret)
-		return nil, 0, final, err
-	}
-	p = v.(*Participant)
-	if !m.Secret.proves(&p.secret) {
-		return nil, 0, nil, ErrNoSession
-	}
-	r := p.room
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if p.final != nil {
-		final := *p.final
-		return nil, 0, &final, nil
-	}
-	if rs.revocations.refuses(personKey{r.Project, r.Name, p.Identity}, p.grant) {
-		return nil, 0, nil, ErrRevoked
-	}
-	if m.Admit != nil {
-		if err := m.Admit(p.grant); err != nil {
-			return nil, 0, nil, err
-		}
-	}
-	if m.Attempt != 0 && m.Attempt <= p.attempt {
-		return nil, 0, &Final{DuplicateIdentity, CauseResumed}, nil
-	}
-	p.attempt = max(p.attempt, m.Attempt)
-	p.generation++
-	if p.grace != nil {
-		p.grace.Stop()
-		p.grace = nil
-	}
-	back := !p.connected
-	p.connected = true
-	r.announceLocked(b) // the snapshot may show what is pending
-	if back {
-		p.setState(Active)
-	}
-	o := p.listener.outbox
-	o.mu.Lock()
-	dirty := o.detachLocked(CauseResumed, false)
-	recovered, again := o.attachLocked(m.Conn, m.Secret.count, m.Received, func(recovered bool) *frame { return r.snapshotLocked(p, recovered) })
-	o.mu.Unlock()
-	if dirty || again {
-		b.add(o)
-	}
-	if !recovered {
-		for f := range p.listener.subs {
-			p.listener.send(b, newFrame(counted, &TrackSubscribed{SID: f.publisher.SID, Track: f.info}, 256))
-		}
-	}
-	for _, s := range p.listener.subs { // what was lost in between was not replayed
-		s.restart()
-	}
-	r.audience.askForKeys(b, p.listener)
-	for _, f := range p.tracks { // nor is what it sent itself
-		f.interrupted(b)
-	}
-	if back {
-		r.stateChangedLocked(b, p)
-	}
-	p.refreshLocked(b)
-	outcome := "snapshot"
-	if recovered {
-		outcome = "recovered"
-	}
-	rs.metrics.resumes.WithLabelValues(outcome).Inc()
-	return p, p.generation, nil, nil
-}
-
-// epitaph says how a session that is no more ended.
-func (rs *Rooms) epitaph(sid string, secret Secret) (*Final, error) {
-	rs.pastMu.Lock()
-	defer rs.pastMu.Unlock()
-	t := rs.past[sid]
-	if t == nil || !secret.proves(&t.secret) {
-		return nil, ErrNoSession
-	}
-	final := t.final
-	return &final, nil
-}
-
-// Disconnected says that the connection of that generation has ended. After a
-// leave the participant is gone at once, after a cut when the grace period
-// ends. It does nothing when another connection has taken over.
-func (p *Participant) Disconnected(b *Batch, generation uint32, cut bool) {
-	r := p.room
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if p.final != nil || p.generation != generation {
-		return
-	}
-	o := p.listener.outbox
-	o.mu.Lock()
-	dirty := o.detachLocked(CauseLeft, false)
-	o.mu.Unlock()
-	if dirty {
-		b.add(o)
-	}
-	if r.rooms.stopping.Load() {
-		// Everybody goes. Telling each of each would be a storm for nothing.
-		r.dismissLocked(b, p, Final{ServerShutdown, CauseShutdown})
-		return
-	}
-	if !cut || !o.replay {
-		r.evictLocked(b, p, Final{ClientInitiated, CauseLeft})
-		return
-	}
-	p.generation++
-	p.connected = false
-	waiting := p.generation
-	p.grace = time.AfterFunc(r.rooms.cfg.Grace, func() {
-		b := r.rooms.Batch()
-		r.mu.Lock()
-		if p.final == nil && p.generation == waiting {
-			r.evictLocked(b, p, Final{ConnectionTimeout, CausePingTimeout})
-		}
-		r.mu.Unlock()
-		b.Flush()
-	})
-	p.setState(Reconnecting)
-	r.stateChangedLocked(b, p)
+	return s, size
 }
 
 // stateChangedLocked tells the others that p's connection was cut or is back.
@@ -451,9 +326,16 @@ func (p *Participant) changeInfo(change func(*Info)) {
 
 func (p *Participant) setState(s State) { p.changeInfo(func(i *Info) { i.State = s }) }
 
+// records reports whether p is a recorder.
+func (p *Participant) records() bool { return p.grant.Dependent && p.grant.Kind != auth.Agent }
+
 // layersLocked is what decides p's permission, weakest first.
 func (p *Participant) layersLocked() []auth.Say {
-	return append(slices.Clip(p.base), p.person.live, p.live)
+	layers := append(slices.Clip(p.base), p.room.record.live(p.Identity, p.room.ID, p.grant)...)
+	if p.live.IsZero() {
+		return layers
+	}
+	return append(layers, p.live)
 }
 
 // firstError returns the first of joined errors, for people who are told one.
@@ -463,3 +345,38 @@ func firstError(err error) error {
 	}
 	return err
 }
+
+// Hint tells p that the server is about to stop and when to come back.
+func (p *Participant) Hint(b *Batch, after time.Duration) {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	p.listener.send(b, newFrame(control, &ReconnectHint{After: after}, 32))
+}
+
+// EndOf ends p's connection with the cause, if it still is this one, and leaves
+// p to its grace period.
+func (p *Participant) EndOf(b *Batch, c Conn, cause Cause) {
+	o := p.listener.outbox
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.conn == c && o.detachLocked(cause, true) {
+		b.add(o)
+	}
+}
+
+// Control queues a WebSocket control frame on the connection, between whole
+// frames, if it still is p's.
+func (p *Participant) Control(b *Batch, c Conn, wire []byte) {
+	o := p.listener.outbox
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.conn == c && o.putLocked(&frame{class: control, size: len(wire) + frameOverhead, at: time.Now(), raw: wire}, nil) {
+		b.add(o)
+	}
+}
+
+// Room returns the room that p is or was in.
+func (p *Participant) Room() *Room { return p.room }
+
+// Grant returns what p's token granted.
+func (p *Participant) Grant() *auth.Grant { return p.grant }

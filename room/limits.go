@@ -63,9 +63,7 @@ func (l Limits) Attributes(m map[string]string) error {
 }
 
 // Data checks the payload of a data message.
-func (l Limits) Data(payload []byte) error {
-	return atMost("payload", len(payload), l.DataBytes)
-}
+func (l Limits) Data(bytes int) error { return atMost("payload", bytes, l.DataBytes) }
 
 // Presence checks a whole presence.
 func (l Limits) Presence(p Presence) error {

@@ -57,7 +57,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, o := range []string{"ok", "not_found", "full", "identity_taken", "revoked", "not_allowed", "invalid", "closed", "invalid_token", "token_expired"} {
 		m.joins.WithLabelValues(o)
 	}
-	for _, r := range []Reason{ClientInitiated, DuplicateIdentity, ServerShutdown, ParticipantRemoved, RoomDeleted, ConnectionTimeout} {
+	for _, r := range []Reason{ClientInitiated, DuplicateIdentity, ServerShutdown, ParticipantRemoved, RoomDeleted, RoomClosed, ConnectionTimeout, Migration} {
 		m.leaves.WithLabelValues(string(r))
 	}
 	for _, p := range deniable {

@@ -434,6 +434,21 @@ func (o *outbox) flyingLocked() (n uint64) {
 	return n
 }
 
+// countedLocked is how many reliable frames the client will have received when
+// it has all that are queued.
+func (o *outbox) countedLocked() uint64 {
+	n := o.acked + uint64(o.unacked.len())
+	if f := o.partial.frame; f != nil && f.class == counted {
+		n++
+	}
+	for i := o.unsent.head; i != o.unsent.tail; i++ {
+		if e := o.unsent.at(i); e.frame != nil && e.frame.class == counted {
+			n++
+		}
+	}
+	return n
+}
+
 // sentLocked notes that a frame has been written whole.
 func (o *outbox) sentLocked(f *frame) {
 	if f.class != counted || !o.replay {

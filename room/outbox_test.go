@@ -721,10 +721,13 @@ func testOutboxConcurrent(t *testing.T) {
 	if soak() {
 		frames = 5000
 	}
-	rs := New(Config{Outbox: OutboxLimits{
+	rs, err := New(Config{Outbox: OutboxLimits{
 		ReliableBytes: 1 << 20, LossyBytes: 8 << 10, ReplayFrames: 64, ReplayBytes: 16 << 10,
 		LossyAge: time.Second, SlowAge: time.Minute, TotalBytes: 1 << 30,
 	}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer rs.Close()
 
 	var order sync.Mutex // stands for the room's

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -132,7 +133,11 @@ func (m *member) call(id uint64) room.Call {
 }
 
 func newHall(t *testing.T, cfg room.Config) *hall {
-	h := &hall{t: t, rooms: room.New(cfg), events: new(events)}
+	rooms, err := room.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &hall{t: t, rooms: rooms, events: new(events)}
 	t.Cleanup(h.rooms.Close)
 	return h
 }
@@ -417,7 +422,7 @@ func TestRemoveRacesJoin(t *testing.T) {
 		wg.Go(func() {
 			<-start
 			b := h.rooms.Batch()
-			if err := r.Remove(b, room.Target{Identity: identity}); err != nil {
+			if err := r.Remove(b, room.Target{Identity: identity}, room.Removal{}); err != nil {
 				t.Error(err)
 			}
 			b.Flush()
@@ -427,5 +432,36 @@ func TestRemoveRacesJoin(t *testing.T) {
 		if info, err := r.Participant(room.Target{Identity: identity}); !errors.Is(err, room.ErrNoParticipant) {
 			t.Fatalf("round %d: %+v is there after it was removed", i, info)
 		}
+	}
+}
+
+// Whoever makes a room and is refused, because others have filled it in the same
+// moment, does not end it for them.
+func TestMakerIsRefused(t *testing.T) {
+	h := newHall(t, room.Config{AutoCreate: true, MaxParticipants: 1})
+	made, filled := make(chan struct{}), make(chan struct{})
+	var came atomic.Bool
+	room.BeforeLock(t, func() {
+		if came.CompareAndSwap(false, true) { // the first is the maker
+			close(made)
+			<-filled
+		}
+	})
+	var maker error
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		var m *member
+		m, maker = h.enter(grant("maker"))
+		m.batch.Flush()
+	})
+	<-made
+	h.join("other")
+	close(filled)
+	wg.Wait()
+	if !errors.Is(maker, room.ErrFull) {
+		t.Errorf("the maker: got %v, want %v", maker, room.ErrFull)
+	}
+	if _, err := h.room().Participant(room.Target{Identity: "other"}); err != nil {
+		t.Errorf("the other: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"bytes"
 	"errors"
 	"maps"
 	"slices"
@@ -46,11 +47,49 @@ func (p *Participant) do(c Call, kind string, op func() (Reply, error)) error {
 		return ErrFenced
 	}
 	var reply Reply
-	err := p.beginLocked(c)
+	err := firstOf(p.beginLocked(c), p.settledLocked(kind))
 	if err == nil {
 		reply, err = op()
 	}
 	if p.final == nil { // a leave is answered by the close
+		p.replyLocked(c, kind, reply, err)
+	}
+	return nil
+}
+
+// doDurably is do for what is answered once it is durable. op is called in the
+// critical section, and the function that it returns when nothing is locked.
+func (p *Participant) doDurably(c Call, kind string, op func() (finish func() (Reply, error), err error)) error {
+	if beforeLock != nil {
+		beforeLock()
+	}
+	r := p.room
+	r.mu.Lock()
+	if p.generation != c.Generation || p.final != nil {
+		r.mu.Unlock()
+		return ErrFenced
+	}
+	var finish func() (Reply, error)
+	err := firstOf(p.beginLocked(c), p.settledLocked(kind))
+	if err == nil {
+		finish, err = op()
+	}
+	if err != nil {
+		p.replyLocked(c, kind, Reply{}, err)
+		r.mu.Unlock()
+		return nil
+	}
+	r.mu.Unlock()
+	c.Batch.Flush() // others do not wait for the store
+	reply, err := finish()
+	p.room.mu.Lock()
+	for p.successor != nil { // it was moved meanwhile
+		p.room.mu.Unlock()
+		p = p.Successor()
+		p.room.mu.Lock()
+	}
+	defer p.room.mu.Unlock()
+	if p.final == nil {
 		p.replyLocked(c, kind, reply, err)
 	}
 	return nil
@@ -66,6 +105,14 @@ func (p *Participant) beginLocked(c Call) error {
 		return ErrRequestOrder
 	}
 	p.lastRequest = c.ID
+	return nil
+}
+
+// settledLocked checks that the client knows in which room it is.
+func (p *Participant) settledLocked(kind string) error {
+	if p.arrival != 0 && kind != "leave" {
+		return ErrMoved
+	}
 	return nil
 }
 
@@ -141,6 +188,9 @@ func (p *Participant) Ack(c Call, received uint64) error {
 	o.mu.Lock()
 	ok := o.ackLocked(received)
 	o.mu.Unlock()
+	if ok && received >= p.arrival {
+		p.arrival = 0
+	}
 	if !ok {
 		p.replyLocked(c, "ack", Reply{}, &InvalidError{"ack: more frames than were sent"})
 	}
@@ -165,11 +215,21 @@ type Message struct {
 	SIDs       []string
 }
 
+// data returns what counts toward the limit: of bytes in base64 the bytes.
+func (m *Message) data() int {
+	n := len(m.Payload)
+	if m.Encoding == "base64" {
+		text := bytes.TrimRight(m.Payload, `="`)
+		n = max(0, len(text)-1) * 3 / 4
+	}
+	return n
+}
+
 // PublishData sends a message to everybody else, or to the participants named.
 // Naming somebody who is not there, or not to be seen, is no error.
 func (p *Participant) PublishData(c Call, m Message) error {
 	l := p.rooms.cfg.Limits
-	problem := firstOf(l.Topic(m.Topic), l.Data(m.Payload))
+	problem := firstOf(l.Topic(m.Topic), l.Data(m.data()))
 	if n := len(m.Identities) + len(m.SIDs); problem == nil && n > maxDestinations {
 		problem = &LimitError{"destinations", maxDestinations, "participants"}
 	}
@@ -233,7 +293,11 @@ func (r *Room) namedLocked(identities, sids []string) []*Participant {
 
 // UpdatePresence changes p's presence: the keys given replace, or all of it.
 func (p *Participant) UpdatePresence(c Call, change Presence, full bool) error {
+	problem := p.rooms.cfg.Limits.Presence(change) // merging would take its time under the lock
 	return p.do(c, "updatePresence", func() (Reply, error) {
+		if problem != nil {
+			return Reply{}, problem
+		}
 		if err := p.needLocked(auth.SendPresence, "canUpdatePresence"); err != nil {
 			return Reply{}, err
 		}
@@ -281,7 +345,12 @@ func (p *Participant) UpdateMetadata(c Call, ch Change) error {
 		if problem != nil {
 			return Reply{}, problem
 		}
-		return Reply{}, p.room.changeLocked(c.Batch, []*Participant{p}, nil, ch)
+		own := []*Participant{p}
+		if err := r.checkChangeLocked(own, ch); err != nil {
+			return Reply{}, err
+		}
+		r.changeLocked(c.Batch, own, ch)
+		return Reply{}, nil
 	})
 }
 
@@ -390,12 +459,7 @@ func (p *Participant) Subscribe(c Call, sid string) error {
 			_, layer := auth.Explain(f.source.Receive(), p.layersLocked()...)
 			return Reply{}, &deniedError{Denial{"canSubscribe", layer}}
 		}
-		delete(p.listener.declined, f)
-		if p.listener.subs[f] == nil {
-			p.listener.send(c.Batch, newFrame(counted, &TrackSubscribed{SID: f.publisher.SID, Track: f.info}, len(f.info.Codec)+128))
-			p.listener.subscribe(f)
-			f.askForLocked(c.Batch, p.listener)
-		}
+		p.listener.accept(c.Batch, f)
 		return Reply{Track: f.info}, nil
 	})
 }
@@ -407,11 +471,7 @@ func (p *Participant) Unsubscribe(c Call, sid string) error {
 		if f == nil || f.publisher == p {
 			return Reply{}, ErrNoTrack
 		}
-		if p.listener.declined == nil {
-			p.listener.declined = make(map[*feed]struct{})
-		}
-		p.listener.declined[f] = struct{}{}
-		p.listener.unsubscribe(c.Batch, f, "unsubscribed")
+		p.listener.decline(c.Batch, f)
 		return Reply{}, nil
 	})
 }

@@ -1,81 +1,435 @@
 package room
 
 import (
+	"cmp"
+	"crypto/rand"
+	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"usher/auth"
+	"usher/room/store"
 )
 
-// revocations is which tokens no longer let anybody in. Its mutex is a leaf:
-// it is taken under a room's.
-type revocations struct {
-	mu     sync.Mutex
-	people map[personKey]*revocation
-}
+// A Revocation refuses tokens: those of an identity in a room, of an identity,
+// of a room, those with a token id, or those that descend from a key. What is
+// empty is not looked at.
+type Revocation struct {
+	ID       string
+	Project  string
+	Room     string
+	Identity string
+	TokenID  string
+	KeyID    string
 
-// personKey names a person. Revocations follow the room's name, so that they
-// hold when a room of that name is made again.
-type personKey struct{ project, room, identity string }
+	Until   time.Time // tokens issued until then are refused, besides those shown; zero: none
+	Made    time.Time
+	By      string
+	Reason  string
+	Expires time.Time // when it goes; zero: never by itself
+}
 
 // never is before every issue time: no token is refused for its age.
 const never = -1
 
-// revocation refuses a person's tokens of the past.
-type revocation struct {
+// maxIDBytes is the longest id of a token or key that can be revoked.
+const maxIDBytes = 1024
+
+// leeway is how long after its expiry a token may still be taken.
+const leeway = time.Minute
+
+// scope is which tokens a revocation is about. Rooms go by their name, so that
+// it holds when a room of that name is made again.
+type scope struct{ project, room, identity, tokenID, keyID string }
+
+func (rv *Revocation) scope() scope {
+	return scope{rv.Project, rv.Room, rv.Identity, rv.TokenID, rv.KeyID}
+}
+
+// check reports what is wrong with the scope of a revocation.
+func (rv *Revocation) check() error {
+	named := 0
+	for _, s := range []string{rv.Room + rv.Identity, rv.TokenID, rv.KeyID} {
+		if s != "" {
+			named++
+		}
+	}
+	if rv.Project == "" || named != 1 {
+		return &InvalidError{"a revocation names an identity, a room or both, or a token id, or a key id"}
+	}
+	if rv.Until.Year() > 9999 || rv.Expires.Year() > 9999 {
+		return &InvalidError{"the times of a revocation are in this millennium or the next few"}
+	}
+	return nil
+}
+
+// revocations is which tokens no longer let anybody in. Its mutex is a leaf
+// below a room's.
+type revocations struct {
+	store store.Store   // static
+	life  time.Duration // static; of any token, 0: not bounded
+	// refreshed is static: the life of refreshed tokens, which outlive the one
+	// that they descend from.
+	refreshed time.Duration
+
+	mu    sync.Mutex // guards the following fields
+	byID  map[string]*revoked
+	index map[scope]*revoked // one for each scope: later ones are added to it
+}
+
+// revoked is a revocation with what it refuses.
+type revoked struct {
+	Revocation
 	second   int64 // tokens first issued in it or before are refused
 	tokens   map[auth.TokenHash]struct{}
 	sessions map[string]struct{} // tokens refreshed in these sessions are refused
+	version  uint64
+	ticket   *store.Ticket // of what was written last
+	gone     *store.Ticket // of its end, when it has run out
 }
 
-// person revokes what a person has shown, and with a time everything issued
-// until then.
-func (r *revocations) person(k personKey, at time.Time, tokens []auth.TokenHash, sessions []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.people == nil {
-		r.people = make(map[personKey]*revocation)
+// shown is tokens that a revocation refuses whatever their times.
+type shown struct {
+	tokens   []auth.TokenHash
+	sessions []string
+}
+
+func (rs *revocations) init(s store.Store, life, refreshed time.Duration) {
+	rs.store, rs.life, rs.refreshed = s, life, refreshed
+	rs.byID, rs.index = make(map[string]*revoked), make(map[scope]*revoked)
+}
+
+func (rs *revocations) load(s store.Store) error {
+	return store.LoadRevocations(s, func(r *store.Revocation) error {
+		rv := &revoked{Revocation: Revocation{ID: r.ID, Project: r.Project, Room: r.Room, Identity: r.Identity, TokenID: r.TokenID,
+			KeyID: r.KeyID, Made: r.Made, By: r.By, Reason: r.Reason, Expires: r.Expires}, second: r.Until,
+			tokens: setOf(r.Tokens), sessions: setOf(r.Sessions)}
+		rv.tell()
+		if err := rv.check(); err != nil {
+			return fmt.Errorf("%w: revocation %s: %w", store.ErrDamaged, r.ID, err)
+		}
+		if other := rs.index[rv.scope()]; other != nil { // one was to go, and could not be deleted
+			other.absorb(rv)
+			s.Commit(other.record().Put(), rv.record().Delete())
+			return nil
+		}
+		rs.byID[rv.ID], rs.index[rv.scope()] = rv, rv
+		return nil
+	})
+}
+
+// absorb adds what another of the same scope refuses.
+func (r *revoked) absorb(other *revoked) {
+	r.second = max(r.second, other.second)
+	maps.Copy(r.tokens, other.tokens)
+	maps.Copy(r.sessions, other.sessions)
+	if r.Expires.IsZero() || other.Expires.IsZero() {
+		r.Expires = time.Time{}
+	} else {
+		r.Expires = later(r.Expires, other.Expires)
 	}
-	rev := r.people[k]
-	if rev == nil {
-		rev = &revocation{second: never, tokens: map[auth.TokenHash]struct{}{}, sessions: map[string]struct{}{}}
-		r.people[k] = rev
+	r.tell()
+}
+
+func setOf[T comparable](list []T) map[T]struct{} {
+	set := make(map[T]struct{}, len(list))
+	for _, v := range list {
+		set[v] = struct{}{}
 	}
-	if !at.IsZero() {
-		rev.second = max(rev.second, at.Unix())
-	}
-	for _, h := range tokens {
-		rev.tokens[h] = struct{}{}
-	}
-	for _, s := range sessions {
-		rev.sessions[s] = struct{}{}
+	return set
+}
+
+// tell shows the second as a time.
+func (rv *revoked) tell() {
+	rv.Until = time.Time{}
+	if rv.second != never {
+		rv.Until = time.Unix(rv.second, 0)
 	}
 }
 
-// refuses reports whether the token of g was revoked for the person. For a
-// refreshed token the one that it descends from counts.
-func (r *revocations) refuses(k personKey, g *auth.Grant) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	rev := r.people[k]
-	if rev == nil {
+// add puts a revocation in force, at once, and queues it for the store. One of
+// the same scope is extended.
+func (rs *revocations) add(rv Revocation, what shown) (Revocation, *store.Ticket) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	r := rs.index[rv.scope()]
+	fresh := r == nil
+	if fresh {
+		rv.ID = "RV_" + rand.Text()[:16]
+		r = &revoked{Revocation: rv, second: never, tokens: map[auth.TokenHash]struct{}{}, sessions: map[string]struct{}{}}
+		rs.byID[r.ID], rs.index[r.scope()] = r, r
+	}
+	r.version++
+	r.Made, r.By, r.Reason = rv.Made, rv.By, cmp.Or(rv.Reason, r.Reason)
+	if !rv.Until.IsZero() {
+		r.second = max(r.second, rv.Until.Unix())
+	}
+	for _, h := range what.tokens {
+		r.tokens[h] = struct{}{}
+	}
+	for _, s := range what.sessions {
+		r.sessions[s] = struct{}{}
+	}
+	r.tell()
+	var expires time.Time
+	switch {
+	case r.TokenID != "" && !rv.Expires.IsZero():
+		expires = later(rv.Expires, rv.Made.Add(rs.refreshed)).Add(leeway)
+	case rs.life > 0:
+		expires = time.Unix(max(r.second, rv.Made.Unix()), 0).Add(max(rs.life, rs.refreshed) + leeway)
+	}
+	switch {
+	case fresh:
+		r.Expires = expires
+	case expires.IsZero() || r.Expires.IsZero():
+		r.Expires = time.Time{} // never is the latest
+	default:
+		r.Expires = later(r.Expires, expires)
+	}
+	r.gone = nil
+	r.ticket = rs.store.Commit(r.record().Put())
+	return r.Revocation, r.ticket
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// kept reports whether a revocation is durable, as far as is known. One that
+// does not exist is.
+func (rs *revocations) kept(s scope) bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	r := rs.index[s]
+	if r == nil || r.ticket == nil {
+		return true
+	}
+	select {
+	case <-r.ticket.Done():
+		return r.ticket.Wait() == nil
+	default:
+		return true
+	}
+}
+
+func (r *revoked) record() *store.Revocation {
+	return &store.Revocation{ID: r.ID, Project: r.Project, Room: r.Room, Identity: r.Identity, TokenID: r.TokenID, KeyID: r.KeyID,
+		Until: r.second, Tokens: slices.Collect(maps.Keys(r.tokens)), Sessions: slices.Collect(maps.Keys(r.sessions)),
+		Made: r.Made, By: r.By, Reason: r.Reason, Expires: r.Expires}
+}
+
+// refuses reports whether a token was revoked for the room. For a refreshed
+// token the one that it descends from counts.
+func (rs *revocations) refuses(project, room string, g *auth.Grant) bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if len(rs.index) == 0 {
 		return false
 	}
-	if g.FirstIssued().Unix() <= rev.second {
+	if id := g.Identity; id != "" && (rs.index[scope{project, room, id, "", ""}].refuses(g) || rs.index[scope{project, "", id, "", ""}].refuses(g)) {
 		return true
 	}
-	if _, ok := rev.tokens[g.TokenHash]; ok {
+	if room != "" && rs.index[scope{project, room, "", "", ""}].refuses(g) {
 		return true
+	}
+	for _, id := range [...]string{g.TokenID, g.FirstTokenID()} {
+		if id != "" && rs.index[scope{project, "", "", id, ""}] != nil {
+			return true // whenever it was issued
+		}
+	}
+	// Only of the last key is it known when it signed: g itself. Those before may
+	// have signed as early as the first token was issued.
+	for _, id := range g.KeyIDs() {
+		switch r := rs.index[scope{project, "", "", "", id}]; {
+		case r == nil:
+		case g.Origin != nil && id != g.Origin.KeyID && !slices.Contains(g.Origin.KeyIDs, id):
+			if _, ok := r.tokens[g.TokenHash]; ok || g.Issued.Unix() <= r.second {
+				return true
+			}
+		case r.refuses(g):
+			return true
+		}
+	}
+	return false
+}
+
+func (r *revoked) refuses(g *auth.Grant) bool {
+	if r == nil {
+		return false
+	}
+	if g.FirstIssued().Unix() <= r.second {
+		return true
+	}
+	for _, hash := range [...]auth.TokenHash{g.TokenHash, g.FirstTokenHash()} {
+		if _, ok := r.tokens[hash]; ok {
+			return true
+		}
 	}
 	if g.Origin != nil {
-		_, ok := rev.sessions[g.Origin.Session]
+		_, ok := r.sessions[g.Origin.Session]
 		return ok
 	}
 	return false
 }
 
-// Revoked reports whether a token has been revoked for the room and identity
-// it names. Server APIs ask before they believe one.
+// sweep forgets what no valid token is old enough for.
+func (rs *revocations) sweep(now time.Time) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	for id, r := range rs.byID {
+		switch {
+		case r.gone != nil:
+			select {
+			case <-r.gone.Done():
+			default:
+				continue // it is on its way
+			}
+			if r.gone.Wait() == nil {
+				delete(rs.byID, id)
+				delete(rs.index, r.scope())
+				continue
+			}
+			fallthrough // again
+		case !r.Expires.IsZero() && now.After(r.Expires):
+			r.gone = rs.store.Commit(r.record().Delete())
+		}
+	}
+}
+
+// Revoked reports whether a token has been revoked, for the room and identity
+// that it names. Server APIs ask before they believe one.
 func (rs *Rooms) Revoked(g *auth.Grant) bool {
-	return rs.revocations.refuses(personKey{g.Project, g.Room, g.Identity}, g)
+	return rs.revocations.refuses(g.Project, g.Room, g)
+}
+
+// Revoke refuses tokens from now on and puts out whoever came with one. It
+// returns when that is durable. Its errors are an [InvalidError] and
+// [ErrUnavailable], which means that it is in force, but perhaps only until the
+// next start.
+func (rs *Rooms) Revoke(b *Batch, rv Revocation) (Revocation, error) {
+	l := rs.cfg.Limits
+	if err := firstOf(rv.check(), l.Identity(rv.Identity), l.RoomName(rv.Room), atMost("tokenId", len(rv.TokenID), maxIDBytes), atMost("keyId", len(rv.KeyID), maxIDBytes)); err != nil {
+		return rv, err
+	}
+	rv.Made = time.Now()
+	made, ticket := rs.revocations.add(rv, rs.early.reached(rv)) // from here on nobody comes in
+	for _, r := range rs.all() {
+		if r.Project != rv.Project || rv.Room != "" && r.Name != rv.Room {
+			continue
+		}
+		r.mu.Lock()
+		here := rv
+		here.Room = r.Name
+		if what := rs.early.reached(here); len(what.tokens) > 0 { // who came in meanwhile, too
+			made, ticket = rs.revocations.add(rv, what)
+		}
+		if what := r.revokedLocked(b, rv); len(what.tokens) > 0 {
+			made, ticket = rs.revocations.add(rv, what)
+		}
+		r.mu.Unlock()
+	}
+	b.Flush()
+	if err := ticket.Wait(); err != nil {
+		return made, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	rs.revokedNow(made)
+	return made, nil
+}
+
+// revokedLocked puts out whom a revocation in force refuses, and returns the
+// tokens they have shown.
+func (r *Room) revokedLocked(b *Batch, rv Revocation) (what shown) {
+	if r.closed {
+		return what
+	}
+	for _, p := range r.membersLocked() {
+		if p.grant == nil || rv.Identity != "" && p.Identity != rv.Identity {
+			continue
+		}
+		if r.rooms.revocations.refuses(r.Project, r.Name, p.grant) {
+			what.add(p, rv.Until)
+			r.evictLocked(b, p, Final{ParticipantRemoved, CauseRevoked})
+		}
+	}
+	return what
+}
+
+// add adds what came with a participant, and what that descends from, unless
+// its time says enough.
+func (s *shown) add(p *Participant, until time.Time) {
+	if !until.IsZero() && p.grant.FirstIssued().Unix() <= until.Unix() {
+		return
+	}
+	s.tokens = append(s.tokens, p.grant.TokenHash)
+	if first := p.grant.FirstTokenHash(); first != p.grant.TokenHash {
+		s.tokens = append(s.tokens, first)
+	}
+	s.sessions = append(s.sessions, p.SID)
+	if p.grant.Origin != nil {
+		s.sessions = append(s.sessions, p.grant.Origin.Session)
+	}
+}
+
+// revokedNow has the observer told of a revocation.
+func (rs *Rooms) revokedNow(made Revocation) {
+	if rs.cfg.Observer == nil {
+		return
+	}
+	if made.Room != "" {
+		if r, ok := rs.Lookup(made.Project, made.Room); ok {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if !r.closed {
+				r.observeLocked(&Occurrence{Occasion: TokensRevoked, Revocation: &made})
+				return
+			}
+		}
+	}
+	rs.cfg.Observer.Observe(&Occurrence{Occasion: TokensRevoked, At: made.Made, Project: made.Project,
+		Room: Summary{Name: made.Room}, Revocation: &made})
+}
+
+// Revocations returns those of a project, of one room when one is named, the
+// latest first.
+func (rs *Rooms) Revocations(project, room string) []Revocation {
+	rs.revocations.mu.Lock()
+	defer rs.revocations.mu.Unlock()
+	var list []Revocation
+	for _, r := range rs.revocations.byID {
+		if r.Project == project && (room == "" || r.Room == room) {
+			list = append(list, r.Revocation)
+		}
+	}
+	slices.SortFunc(list, func(a, b Revocation) int { return cmp.Or(b.Made.Compare(a.Made), cmp.Compare(a.ID, b.ID)) })
+	return list
+}
+
+// Lift ends a revocation: tokens that it refused are taken again once that is
+// durable. Its errors are [ErrNoRevocation] and [ErrUnavailable].
+func (rs *Rooms) Lift(project, id string) (Revocation, error) {
+	v := &rs.revocations
+	v.mu.Lock()
+	r := v.byID[id]
+	if r == nil || r.Project != project {
+		v.mu.Unlock()
+		return Revocation{}, ErrNoRevocation
+	}
+	lifted, version := r.Revocation, r.version
+	ticket := v.store.Commit(r.record().Delete())
+	v.mu.Unlock()
+	if err := ticket.Wait(); err != nil {
+		return lifted, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if r := v.byID[id]; r != nil && r.version == version { // else it was made again meanwhile
+		delete(v.byID, id)
+		delete(v.index, r.scope())
+	}
+	return lifted, nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"usher/auth"
+	"usher/room/store"
 )
 
 const (
@@ -20,21 +21,30 @@ const (
 // A Room is a set of participants that see the same events in the same order.
 // Its methods may be called concurrently.
 type Room struct {
-	rooms         *Rooms // static
-	ID            string // static, never reused
-	Project, Name string // static
+	rooms         *Rooms  // static
+	record        *record // static
+	ID            string  // static, never reused; of this life
+	Project, Name string  // static
 
 	mu       sync.Mutex // guards the following fields
 	closed   bool
+	started  bool          // somebody has joined, or an API made it
+	ended    *store.Ticket // when it was closed: that the next start knows of it
 	settings auth.RoomConfig
 	created  time.Time
 
 	participants map[string]*Participant // by sid; all members
 	people       map[string]*person      // by identity
+	recorders    int                     // members that record
 	occupied     int                     // members that count toward the limit
+	reserved     int                     // places kept for those who are being moved here
 	keeping      int                     // members that keep the room open
 	shown        int                     // members that are not hidden
 	publishers   int                     // shown members with tracks
+
+	occurrences uint64 // told to the observer
+	nonces      map[string]time.Time
+	calls       map[string]*remoteCall // that wait for their reply
 
 	epoch   string
 	seq     uint64
@@ -52,15 +62,9 @@ type Room struct {
 type person struct {
 	identity     string
 	participants []*Participant
-	live         auth.Say
-	// tokens are those shown that claim to be issued later than they were
-	// shown, and sessions those that came with them: the time of a revocation
-	// reaches neither these tokens nor what was refreshed from them.
-	tokens   []auth.TokenHash
-	sessions []string
 }
 
-func newRoom(rs *Rooms, k key, cfg auth.RoomConfig) *Room {
+func newRoom(rs *Rooms, k key, rec *record, cfg auth.RoomConfig) *Room {
 	if cfg.EmptyTimeout <= 0 {
 		cfg.EmptyTimeout = rs.cfg.EmptyTimeout
 	}
@@ -71,7 +75,7 @@ func newRoom(rs *Rooms, k key, cfg auth.RoomConfig) *Room {
 		cfg.MaxParticipants = rs.cfg.MaxParticipants
 	}
 	r := &Room{
-		rooms: rs, ID: "RM_" + rand.Text()[:16], Project: k.project, Name: k.name,
+		rooms: rs, record: rec, ID: "RM_" + rand.Text()[:16], Project: k.project, Name: k.name,
 		settings: cfg, created: time.Now(), epoch: rand.Text()[:8],
 		participants: make(map[string]*Participant), people: make(map[string]*person),
 	}
@@ -93,7 +97,7 @@ func (r *Room) summaryLocked() Summary {
 		ID: r.ID, Name: r.Name, Metadata: r.settings.Metadata,
 		NumParticipants: r.shown, NumPublishers: r.publishers, MaxParticipants: r.settings.MaxParticipants,
 		EmptyTimeout: r.settings.EmptyTimeout, DepartureTimeout: r.settings.DepartureTimeout,
-		CreatedAt: r.created,
+		CreatedAt: r.created, Recording: r.recorders > 0,
 	}
 }
 
@@ -102,14 +106,38 @@ func (r *Room) expire() {
 	b := r.rooms.Batch()
 	r.mu.Lock()
 	if !r.closed && r.keeping == 0 {
-		r.closeLocked(b, Final{RoomDeleted, CauseRoomDeleted})
+		r.closeLocked(b, Final{RoomClosed, CauseRoomDeleted})
 	}
 	r.mu.Unlock()
 	b.Flush()
 }
 
-// Delete ends the room's life and puts everybody out. Their tokens stay good.
-func (r *Room) Delete(b *Batch) { r.close(b, Final{RoomDeleted, CauseRoomDeleted}) }
+// Delete ends the room's life, with what LiveKit's API made of it, and puts
+// everybody out. Their tokens stay good. It returns when that is durable.
+func (r *Room) Delete(b *Batch) error {
+	r.close(b, Final{RoomDeleted, CauseRoomDeleted})
+	b.Flush()
+	r.mu.Lock()
+	ended := r.ended
+	r.mu.Unlock()
+	return durable(ended)
+}
+
+// abandonLocked ends a room that whoever made it may not enter, unless others
+// have come in the meantime.
+func (r *Room) abandonLocked(b *Batch, made bool) {
+	if made && !r.started && r.reserved == 0 {
+		r.closeLocked(b, Final{RoomDeleted, CauseRoomDeleted})
+	}
+}
+
+// startLocked notes that there is something in the room.
+func (r *Room) startLocked() {
+	if !r.started {
+		r.started = true
+		r.observeLocked(&Occurrence{Occasion: RoomStarted})
+	}
+}
 
 // close ends the room's life and all sessions in it.
 func (r *Room) close(b *Batch, final Final) {
@@ -124,9 +152,15 @@ func (r *Room) closeLocked(b *Batch, final Final) {
 	r.closed = true
 	r.idle.Stop()
 	for _, p := range r.membersLocked() {
-		r.dismissLocked(b, p, final)
+		r.departLocked(b, p, final)
 	}
 	r.pending = nil
+	if final.Cause != CauseShutdown || !r.record.hasLiveKit() { // else its life goes on after the restart
+		if r.started {
+			r.observeLocked(&Occurrence{Occasion: RoomFinished, Reason: final.Reason})
+		}
+		r.ended = r.record.setLiveKit(nil)
+	}
 	b.later(func() { r.rooms.forget(r) }) // Rooms.mu comes before r.mu
 }
 
@@ -158,13 +192,39 @@ func (r *Room) personLocked(identity string) *person {
 
 // tidyLocked forgets a person of whom there is nothing to remember.
 func (r *Room) tidyLocked(who *person) {
-	if len(who.participants) == 0 && who.live.IsZero() && len(who.tokens) == 0 {
+	if len(who.participants) == 0 {
 		delete(r.people, who.identity)
 	}
 }
 
-// dismissLocked takes p out of the room without telling the others.
+// departLocked takes p out of the room without telling the others, when nobody
+// is left to hear of it.
+func (r *Room) departLocked(b *Batch, p *Participant, final Final) {
+	for _, t := range p.info.Tracks {
+		r.observeLocked(&Occurrence{Occasion: TrackEnded, Participant: p.info, Track: t})
+	}
+	r.dismissLocked(b, p, final)
+}
+
+// dismissLocked takes p out of the room without telling the others, and ends its
+// session.
 func (r *Room) dismissLocked(b *Batch, p *Participant, final Final) {
+	r.unseatLocked(p, final)
+	o := p.listener.outbox
+	o.mu.Lock()
+	dirty := o.detachLocked(final.Cause, true)
+	o.forgetLocked()
+	o.mu.Unlock()
+	if dirty {
+		b.add(o)
+	}
+	r.rooms.bury(p, final) // first, so that a resume finds the one or the other
+	r.rooms.sessions.Delete(p.SID)
+	r.goneLocked(b, p, final)
+}
+
+// unseatLocked takes p out of the room.
+func (r *Room) unseatLocked(p *Participant, final Final) {
 	p.final = &final
 	p.generation++
 	if p.grace != nil {
@@ -186,19 +246,18 @@ func (r *Room) dismissLocked(b *Batch, p *Participant, final Final) {
 	if !p.dependent {
 		r.keeping--
 	}
-	p.setState(Gone)
-	r.audience.leave(p.listener)
-	o := p.listener.outbox
-	o.mu.Lock()
-	dirty := o.detachLocked(final.Cause, true)
-	o.forgetLocked()
-	o.mu.Unlock()
-	if dirty {
-		b.add(o)
+	if p.records() {
+		r.recorders--
 	}
-	r.rooms.bury(p, final) // first, so that a resume finds the one or the other
-	r.rooms.sessions.Delete(p.SID)
+	p.setState(Gone)
+	r.hangUpLocked(p)
+	r.audience.leave(p.listener)
+}
+
+// goneLocked notes that p is gone.
+func (r *Room) goneLocked(b *Batch, p *Participant, final Final) {
 	r.rooms.metrics.leaves.WithLabelValues(string(final.Reason)).Inc()
+	r.observeLocked(&Occurrence{Occasion: ParticipantDeparted, Participant: p.info, Reason: final.Reason})
 	b.later(func() {
 		r.rooms.cfg.Log.Info("participant left", "project", r.Project, "room", r.Name,
 			"identity", p.Identity, "session", p.SID, "reason", string(final.Reason))
@@ -214,6 +273,11 @@ func (r *Room) evictLocked(b *Batch, p *Participant, final Final) {
 		r.unpublishLocked(b, p, f, "left")
 	}
 	r.dismissLocked(b, p, final)
+	r.missLocked(b, p, final)
+}
+
+// missLocked tells the others that p is gone.
+func (r *Room) missLocked(b *Batch, p *Participant, final Final) {
 	if !p.permission.Hidden() {
 		if p.announced {
 			r.announceLaterLocked(b, &ParticipantLeft{SID: p.SID, Identity: p.Identity, Reason: final.Reason})
@@ -343,6 +407,7 @@ func (r *Room) publishLocked(b *Batch, p *Participant, f *feed) {
 	p.tracks = append(p.tracks, f)
 	p.changeInfo(func(i *Info) { i.Tracks = append(slices.Clip(i.Tracks), f.info) })
 	r.emitLocked(b, &TrackPublished{SID: p.SID, Identity: p.Identity, Track: f.info}, nil)
+	r.observeLocked(&Occurrence{Occasion: TrackAdded, Participant: p.info, Track: f.info})
 	r.audience.open(b, f)
 	f.askLocked(b) // whoever listens, so that it tells nothing
 }
@@ -357,6 +422,7 @@ func (r *Room) unpublishLocked(b *Batch, p *Participant, f *feed, reason string)
 		i.Tracks = slices.DeleteFunc(slices.Clone(i.Tracks), func(t *TrackInfo) bool { return t.SID == f.info.SID })
 	})
 	r.emitLocked(b, &TrackUnpublished{SID: p.SID, Identity: p.Identity, TrackSID: f.info.SID, Reason: reason}, nil)
+	r.observeLocked(&Occurrence{Occasion: TrackEnded, Participant: p.info, Track: f.info})
 	r.audience.close(f)
 }
 

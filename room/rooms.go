@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"usher/auth"
+	"usher/room/store"
 )
 
 // Policy says what happens when an identity joins a room that it is in already,
@@ -52,6 +54,16 @@ type Config struct {
 	Outbox OutboxLimits
 	// Refresh signs a token for the present state of a session. Optional.
 	Refresh func(*auth.Grant, auth.Current) (token string, expires time.Time, err error)
+	// Store is where durable state is kept. Optional: without it, in memory.
+	Store store.Store
+	// TokenLife bounds how long a token may live: statements and revocations
+	// are kept no longer than there can be tokens that they hold against.
+	// 0: for ever.
+	TokenLife time.Duration
+	// RefreshLife is how long refreshed tokens live. Default 10 min.
+	RefreshLife time.Duration
+	// Observer is told what occurs. Optional.
+	Observer Observer
 	// Log is where lifecycle goes. Optional.
 	Log *slog.Logger
 	// Metrics is where metrics are registered. Optional.
@@ -65,14 +77,20 @@ type Rooms struct {
 	shared      *outboxes
 	metrics     *metrics
 	flushers    flushers
+	store       store.Store
 	revocations revocations
+	early       early
 
-	mu    sync.Mutex // guards the following field
-	rooms map[key]*Room
+	mu      sync.Mutex // guards the following fields
+	rooms   map[key]*Room
+	records map[key]*record // of those, and of names that something is remembered of
+	leaving []*record       // of rooms that ended, until the store knows
 
 	stopping atomic.Bool // nobody joins or resumes any more
 
 	sessions sync.Map // sid → *Participant; of those that are members
+
+	purged time.Time // when statements were last looked through; Sweep's
 
 	pastMu sync.Mutex // guards past; a leaf
 	past   map[string]*tombstone
@@ -82,16 +100,19 @@ type key struct{ project, name string }
 
 // tombstone remembers how a session ended, for a resume that comes too late.
 type tombstone struct {
-	secret [32]byte
-	final  Final
-	until  time.Time
+	key      key
+	identity string
+	secret   [32]byte
+	final    Final
+	until    time.Time
 }
 
 // pastFor is how much longer than the grace period a session's end is remembered.
 const pastFor = time.Minute
 
-// New returns a set of no rooms. Close releases it.
-func New(cfg Config) *Rooms {
+// New returns the rooms that the store knows of. Close releases them. Its errors
+// are the store's.
+func New(cfg Config) (*Rooms, error) {
 	if cfg.EmptyTimeout <= 0 {
 		cfg.EmptyTimeout = 5 * time.Minute
 	}
@@ -106,6 +127,9 @@ func New(cfg Config) *Rooms {
 	}
 	if cfg.RosterLimit <= 0 {
 		cfg.RosterLimit = 1000
+	}
+	if cfg.RefreshLife <= 0 {
+		cfg.RefreshLife = 10 * time.Minute
 	}
 	if cfg.DuplicateIdentity == "" {
 		cfg.DuplicateIdentity = Replace
@@ -122,14 +146,23 @@ func New(cfg Config) *Rooms {
 	rs := &Rooms{
 		cfg:     cfg,
 		node:    rand.Text()[:4],
+		store:   cfg.Store,
 		rooms:   make(map[key]*Room),
+		records: make(map[key]*record),
 		past:    make(map[string]*tombstone),
 		metrics: newMetrics(cfg.Metrics),
 	}
+	if rs.store == nil {
+		rs.store = store.NewMemory()
+	}
 	rs.shared = &outboxes{limits: cfg.Outbox, metrics: rs.metrics}
 	rs.metrics.observe(rs)
+	rs.revocations.init(rs.store, cfg.TokenLife, cfg.RefreshLife)
+	if err := rs.load(); err != nil {
+		return nil, err
+	}
 	rs.flushers.start(runtime.GOMAXPROCS(0))
-	return rs
+	return rs, nil
 }
 
 // WaitingBytes is how much waits to be written in all outboxes; what several
@@ -190,10 +223,18 @@ func (rs *Rooms) open(project, name string, create bool, cfg auth.RoomConfig) (r
 				rs.mu.Unlock()
 				return nil, false, ErrNotFound
 			}
-			r, made = newRoom(rs, k, cfg), true
+			rec := rs.records[k]
+			if rec == nil {
+				rec = newRecord(rs.store, k)
+				rs.records[k] = rec
+			}
+			r, made = newRoom(rs, k, rec, cfg), true
 			rs.rooms[k] = r
 		}
 		rs.mu.Unlock()
+		if beforeLock != nil {
+			beforeLock()
+		}
 		r.mu.Lock()
 		if !r.closed {
 			return r, made, nil
@@ -207,8 +248,49 @@ func (rs *Rooms) open(project, name string, create bool, cfg auth.RoomConfig) (r
 func (rs *Rooms) forget(r *Room) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	if k := (key{r.Project, r.Name}); rs.rooms[k] == r {
+	if k := r.record.key; rs.rooms[k] == r {
 		delete(rs.rooms, k)
+		rs.leaving = append(rs.leaving, r.record)
+		rs.tidyLocked(r.record)
+	}
+}
+
+// sweepLeaving forgets the records of rooms that have ended, once the store has
+// forgotten them. What could not be written is tried again.
+func (rs *Rooms) sweepLeaving() {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.leaving = slices.DeleteFunc(rs.leaving, func(rec *record) bool {
+		if rs.rooms[rec.key] != nil {
+			return true // it lives again
+		}
+		_, left := rec.leave()
+		rs.tidyLocked(rec)
+		return !left
+	})
+}
+
+// Delete is [Room.Delete] of the room with that name. One that could not be
+// deleted durably can be deleted again.
+func (rs *Rooms) Delete(b *Batch, project, name string) error {
+	if r, ok := rs.Lookup(project, name); ok {
+		return r.Delete(b)
+	}
+	rs.mu.Lock()
+	rec := rs.records[key{project, name}]
+	rs.mu.Unlock()
+	if rec != nil {
+		if t, left := rec.leave(); left {
+			return durable(t)
+		}
+	}
+	return ErrNotFound
+}
+
+// tidyLocked forgets a record without a life of which there is nothing to remember.
+func (rs *Rooms) tidyLocked(rec *record) {
+	if rs.rooms[rec.key] == nil && rec.empty() {
+		delete(rs.records, rec.key)
 	}
 }
 
@@ -217,7 +299,30 @@ func (rs *Rooms) bury(p *Participant, final Final) {
 	now := time.Now()
 	rs.pastMu.Lock()
 	defer rs.pastMu.Unlock()
-	rs.past[p.SID] = &tombstone{p.secret, final, now.Add(rs.cfg.Grace + pastFor)}
+	rs.past[p.SID] = &tombstone{p.room.record.key, p.Identity, p.secret, final, now.Add(rs.cfg.Grace + pastFor)}
+}
+
+// leftBehind remembers that p has moved out of a room. Its session has not ended.
+func (rs *Rooms) leftBehind(p *Participant) {
+	var nobody [32]byte
+	_, _ = rand.Read(nobody[:]) // never fails; no resume proves it
+	rs.pastMu.Lock()
+	defer rs.pastMu.Unlock()
+	rs.past[p.SID+" in "+p.room.ID] = &tombstone{p.room.record.key, p.Identity, nobody, *p.final, time.Now().Add(rs.cfg.Grace + pastFor)}
+}
+
+// justLeft reports whether somebody has left the room a moment ago, or was
+// removed from it and the store does not know.
+func (rs *Rooms) justLeft(project, room, identity string) bool {
+	kept := rs.revocations.kept(scope{project: project, room: room, identity: identity})
+	rs.pastMu.Lock()
+	defer rs.pastMu.Unlock()
+	for _, t := range rs.past {
+		if t.key == (key{project, room}) && t.identity == identity && (t.final.Cause != CauseRemoved || !kept) {
+			return true
+		}
+	}
+	return false
 }
 
 // Sweep forgets what has run out and ends connections whose client does not
@@ -231,10 +336,29 @@ func (rs *Rooms) Sweep(b *Batch) {
 		}
 	}
 	rs.pastMu.Unlock()
+	rs.revocations.sweep(now)
+	rs.sweepLeaving()
+	rs.early.sweep(now)
+	if life := rs.cfg.TokenLife; life > 0 && now.Sub(rs.purged) > time.Minute {
+		rs.purged = now
+		rs.purge(now.Add(-max(life, rs.cfg.RefreshLife) - leeway))
+	}
 	rs.sessions.Range(func(_, v any) bool {
 		v.(*Participant).sweep(b, now)
 		return true
 	})
+}
+
+// purge forgets what was stated before that time of names without a life.
+func (rs *Rooms) purge(before time.Time) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	for k, rec := range rs.records {
+		if rs.rooms[k] == nil {
+			rec.purge(before)
+			rs.tidyLocked(rec)
+		}
+	}
 }
 
 // sweep ends the connection of a client that does not keep up.

@@ -47,7 +47,10 @@ func serveBench() {
 		panic(err)
 	}
 	verifier := auth.NewVerifier(keys, 0)
-	rooms := room.New(room.Config{AutoCreate: true, Refresh: session.Refresher(verifier, 10*time.Minute)})
+	rooms, err := room.New(room.Config{AutoCreate: true, Refresh: session.Refresher(verifier, 10*time.Minute)})
+	if err != nil {
+		panic(err)
+	}
 	sessions := session.New(session.Config{Rooms: rooms, Verifier: verifier})
 	mux := http.NewServeMux()
 	mux.Handle("/session", sessions)

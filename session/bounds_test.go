@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -116,7 +117,7 @@ func TestCloseCodesOverTLS(t *testing.T) {
 			viewer.Expect("data")
 		}
 		b := s.Rooms.Batch()
-		if err := r.Remove(b, room.Target{Identity: identity}); err != nil {
+		if err := r.Remove(b, room.Target{Identity: identity}, room.Removal{}); err != nil {
 			t.Fatal(err)
 		}
 		b.Flush()
@@ -124,50 +125,133 @@ func TestCloseCodesOverTLS(t *testing.T) {
 	}
 }
 
-// A publisher learns nothing of a hidden subscriber by what it is asked.
+// A publisher learns nothing of a hidden subscriber by what it is asked, also
+// when enough time has passed since the last request for the next one.
 func TestHiddenSubscriberAsksForNoKeyFrame(t *testing.T) {
-	s := sessiontest.Serve(t, sessiontest.Options{})
-	ada, _ := s.Join(s.Token("lobby", "ada"))
-	track := ada.OK(wire.Message{Type: "publishTrack", Kind: "video", Source: "camera"})
-	ada.Expect("keyFrameRequested") // at once, whoever listens
-	spy, _ := s.Join(s.Token("lobby", "spy", func(c *livekit.Claims) { c.Video.Hidden = true }))
-	spy.Expect("trackSubscribed")
-	spy.OK(wire.Message{Type: "unsubscribe", TrackSID: track.Str("track.sid")})
-	spy.OK(wire.Message{Type: "subscribe", TrackSID: track.Str("track.sid")})
-	spy.OK(wire.Message{Type: "requestKeyFrame", TrackSID: track.Str("track.sid")})
-	ada.Sync()
-	asked := 0
-	for _, e := range ada.Seen() {
-		if e.Type() == "keyFrameRequested" {
-			asked++
+	inBubble(t, sessiontest.Options{}, func(t *testing.T, s *sessiontest.Server) {
+		ada, _ := s.Join(s.Token("lobby", "ada"))
+		track := ada.OK(wire.Message{Type: "publishTrack", Kind: "video", Source: "camera"}).Str("track.sid")
+		pause := func() { time.Sleep(time.Second); synctest.Wait() }
+		asked := func() (n int) {
+			for _, e := range ada.Seen() {
+				if e.Type() == "keyFrameRequested" {
+					n++
+				}
+			}
+			return n
 		}
-	}
-	if asked != 1 {
-		t.Errorf("the publisher was asked for %d key frames, want 1", asked)
+		pause()
+		want := asked() // at once, whoever listens
+		for _, listener := range []struct {
+			identity string
+			asks     int // at each step
+		}{{"spy", 0}, {"bob", 1}} {
+			c, _ := s.Join(s.Token("lobby", listener.identity, func(c *livekit.Claims) { c.Video.Hidden = listener.asks == 0 }))
+			c.Expect("trackSubscribed")
+			pause()
+			if want += listener.asks; asked() != want {
+				t.Errorf("%s joined: the publisher was asked for %d key frames, want %d", listener.identity, asked(), want)
+			}
+			c.OK(wire.Message{Type: "unsubscribe", TrackSID: track})
+			for _, typ := range []string{"subscribe", "requestKeyFrame"} {
+				c.OK(wire.Message{Type: typ, TrackSID: track})
+				pause()
+				if want += listener.asks; asked() != want {
+					t.Errorf("%s sent %s: the publisher was asked for %d key frames, want %d", listener.identity, typ, asked(), want)
+				}
+			}
+		}
+	})
+}
+
+// Nobody hears anything of a participant before it hears that it joined, in a
+// room so large that joins are told together, whatever the newcomer does first.
+func TestNothingBeforeItsJoin(t *testing.T) {
+	text := func(m string) []byte { return sessiontest.MaskedFrame(0x81, []byte(m)) }
+	for name, first := range map[string]func(c *sessiontest.Raw){
+		"presence":     func(c *sessiontest.Raw) { c.Send(text(`{"type":"updatePresence","id":1,"presence":{"x":1}}`)) },
+		"data":         func(c *sessiontest.Raw) { c.Send(text(`{"type":"publishData","id":1,"payload":1}`)) },
+		"lossy data":   func(c *sessiontest.Raw) { c.Send(text(`{"type":"publishData","id":1,"payload":1,"reliable":false}`)) },
+		"a new name":   func(c *sessiontest.Raw) { c.Send(text(`{"type":"updateMetadata","id":1,"name":"n"}`)) },
+		"leaving":      func(c *sessiontest.Raw) { c.Send(text(`{"type":"leave"}`)) },
+		"being cut":    func(c *sessiontest.Raw) { _ = c.Conn.Close() },
+		"a data track": func(c *sessiontest.Raw) { c.Send(text(`{"type":"publishTrack","id":1,"kind":"data","name":"t"}`)) },
+		"a track and frames": func(c *sessiontest.Raw) {
+			c.Send(text(`{"type":"publishTrack","id":1,"kind":"audio","source":"microphone"}`))
+			var reply struct{ Track struct{ Handle uint32 } }
+			if err := json.Unmarshal([]byte(c.Reply("1")), &reply); err != nil {
+				t.Error(err)
+			}
+			h := wire.FrameHeader{Handle: reply.Track.Handle, Last: true}
+			c.Send(sessiontest.MaskedFrame(0x82, append(h.Append(nil), "sound"...)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, sessiontest.Options{}, func(t *testing.T, s *sessiontest.Server) {
+				var quiet []*sessiontest.Client
+				for i := range 41 {
+					c, _ := s.Join(s.Token("lobby", fmt.Sprint("quiet", i)))
+					quiet = append(quiet, c)
+				}
+				time.Sleep(time.Second) // all of these are announced
+				synctest.Wait()
+				from := make([]int, len(quiet))
+				for i, c := range quiet {
+					_, from[i] = c.Since(0)
+				}
+				began := time.Now()
+				c := s.JoinRaw(s.Token("lobby", "newcomer", func(c *livekit.Claims) { c.Video.CanUpdateOwnMetadata = ptr(true) }))
+				first(c)
+				synctest.Wait()
+				if !time.Now().Equal(began) {
+					t.Error("time has passed: the join was announced by itself")
+				}
+				time.Sleep(time.Second)
+				synctest.Wait()
+				for i, c := range quiet {
+					events, _ := c.Since(from[i])
+					if len(events) < 2 && name != "leaving" && name != "being cut" { // these may share the message
+						t.Fatalf("a quiet one got %d messages", len(events))
+					}
+					if len(events) == 0 || !strings.Contains(events[0].Text, `"participantJoined"`) || !strings.Contains(events[0].Text, `"identity":"newcomer"`) {
+						t.Fatalf("the first that a quiet one hears is %s %x", events[0].Text, events[0].Binary)
+					}
+					for _, problem := range sessiontest.Replay(c.Seen()).Problems {
+						t.Error(problem)
+					}
+				}
+			})
+		})
 	}
 }
 
-// Sockets that have not joined are bounded, those that are being refused included.
+// Sockets that have not joined are bounded, those that are being refused
+// included. A refused one counts for 2 s, which do not pass here.
 func TestUnjoinedSocketsAreBounded(t *testing.T) {
-	const limit = 5
-	s := sessiontest.Serve(t, sessiontest.Options{Session: func(c *session.Config) { c.UnjoinedSockets = limit }})
-	outcomes := map[string]int{}
-	for range 4 * limit {
-		ws, answer, err := websocket.Dial(t.Context(), s.URL, nil)
-		if err != nil {
-			if answer == nil || answer.StatusCode != http.StatusServiceUnavailable {
-				t.Fatalf("got %v", err)
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 5
+		memory := sessiontest.NewMemory()
+		s := sessiontest.Serve(t, sessiontest.Options{Listener: memory, Session: func(c *session.Config) { c.UnjoinedSockets = limit }})
+		client := &http.Client{Transport: &http.Transport{DialContext: memory.Dial, DisableKeepAlives: true}}
+		outcomes := map[string]int{}
+		for range 4 * limit {
+			ws, answer, err := websocket.Dial(context.Background(), s.URL, &websocket.DialOptions{HTTPClient: client})
+			if err != nil {
+				if answer == nil || answer.StatusCode != http.StatusServiceUnavailable {
+					t.Fatalf("got %v", err)
+				}
+				outcomes["503"]++
+				continue
 			}
-			outcomes["503"]++
-			continue
+			t.Cleanup(func() { _ = ws.CloseNow() })
+			outcomes["upgraded"]++
+			synctest.Wait()
 		}
-		t.Cleanup(func() { _ = ws.CloseNow() })
-		outcomes["upgraded"]++
-	}
-	// Half of those upgraded may join, the others are told that the server is busy.
-	if outcomes["503"] == 0 || outcomes["upgraded"] > 3*limit {
-		t.Errorf("got %v for %d sockets, the limit is %d", outcomes, 4*limit, limit)
-	}
+		// Half of those upgraded may join, the others are told that the server is busy.
+		if outcomes["503"] == 0 || outcomes["upgraded"] > 3*limit {
+			t.Errorf("got %v for %d sockets, the limit is %d", outcomes, 4*limit, limit)
+		}
+	})
 }
 
 // Removing one participant by its sid leaves the person's others alone.
@@ -178,7 +262,7 @@ func TestRemovingBySID(t *testing.T) {
 	second, _ := s.Join(other)
 	r, _ := s.Rooms.Lookup("test", "lobby")
 	b := s.Rooms.Batch()
-	if err := r.Remove(b, room.Target{SID: joined.Str("session")}); err != nil {
+	if err := r.Remove(b, room.Target{SID: joined.Str("session")}, room.Removal{}); err != nil {
 		t.Fatal(err)
 	}
 	b.Flush()

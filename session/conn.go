@@ -48,11 +48,11 @@ const (
 // the read loop closes the socket. Once a session has joined, the farewell is
 // the outbox's alone to say: it knows of a half-written frame.
 type conn struct {
-	net.Conn                 // static
-	socket   net.Conn        // static; beneath TLS, else the same
-	raw      syscall.RawConn // static; nil when frames cannot be written to a file descriptor as they are
-	br       *bufio.Reader   // static; owned by the read loop
-	heard    atomic.Int64    // when the peer was last heard, Unix ns
+	net.Conn               // static
+	socket   net.Conn      // static; beneath TLS, else the same
+	raw      *rawWriter    // static; nil when frames cannot be written to a file descriptor as they are
+	br       *bufio.Reader // static; owned by the read loop
+	heard    atomic.Int64  // when the peer was last heard, Unix ns
 
 	// Owned by the read loop.
 	control func(frame []byte) // takes the library's control frames once a session has joined
@@ -89,7 +89,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		if raw, err := sc.SyscallConn(); err == nil {
 			tuneSocket(raw)
 			if c.socket == nc {
-				c.raw = raw
+				c.raw = newRawWriter(raw)
 			}
 		}
 	}
@@ -163,13 +163,13 @@ func (c *conn) TryWrite(frames [][]byte) (int, error) {
 	if c.raw == nil {
 		return 0, nil // a goroutine of the outbox will wait
 	}
-	return writeRaw(c.raw, frames, false)
+	return c.raw.write(frames, false)
 }
 
 // WriteSome implements [room.Conn].
 func (c *conn) WriteSome(frames [][]byte) (int, error) {
 	if c.raw != nil {
-		return writeRaw(c.raw, frames, true)
+		return c.raw.write(frames, true)
 	}
 	// Little at a time: what has been handed over can no longer be dropped.
 	return c.Conn.Write(frames[0][:min(len(frames[0]), writeSomeBytes)])

@@ -166,13 +166,31 @@ func appendEvent(b []byte, ev room.Event) []byte {
 	case *room.Reply:
 		return appendReply(b, e)
 	case *room.Snapshot:
-		return appendSnapshot(b, e)
+		b = append(b, `{"type":"joined"`...)
+		return append(appendSnapshot(b, e), '}')
+	case *room.Moved:
+		b = append(b, `{"type":"moved"`...)
+		if e.Token != "" {
+			b = appendField(b, "token", e.Token)
+			b = append(b, `,"expiresAt":`...)
+			b = appendMillis(b, e.Expires)
+		}
+		return append(appendSnapshot(b, &e.Snapshot), '}')
+	case *room.RemoteCall:
+		b = append(b, `{"type":"rpc"`...)
+		b = appendField(b, "rpc", e.Call)
+		b = appendField(b, "method", e.Method)
+		b = appendField(b, "payload", e.Payload)
+		if !e.Deadline.IsZero() {
+			b = append(b, `,"deadline":`...)
+			b = appendMillis(b, e.Deadline)
+		}
 	}
 	return append(b, '}')
 }
 
+// appendSnapshot appends the fields of a snapshot, without the closing brace.
 func appendSnapshot(b []byte, e *room.Snapshot) []byte {
-	b = append(b, `{"type":"joined"`...)
 	b = appendField(b, "session", e.Session)
 	b = appendField(b, "secret", e.Secret)
 	b = append(b, `,"recovered":`...)
@@ -205,8 +223,7 @@ func appendSnapshot(b []byte, e *room.Snapshot) []byte {
 	b = append(b, `,"resume":{"graceMs":`...)
 	b = strconv.AppendInt(b, e.Grace.Milliseconds(), 10)
 	b = append(b, `},"pingIntervalMs":`...)
-	b = strconv.AppendInt(b, e.PingInterval.Milliseconds(), 10)
-	return append(b, '}')
+	return strconv.AppendInt(b, e.PingInterval.Milliseconds(), 10)
 }
 
 func appendReply(b []byte, e *room.Reply) []byte {
@@ -268,6 +285,12 @@ func describe(err error) (code, message string) {
 		return "not_allowed", ""
 	case errors.Is(err, room.ErrRequestOrder):
 		return "invalid_request", "id must be larger than every id before it"
+	case errors.Is(err, room.ErrMoved):
+		return "moved", "you were moved to another room; acknowledge that first"
+	case errors.Is(err, room.ErrUnavailable):
+		return "unavailable", "durable state cannot be written; what the request takes away is in force"
+	case errors.Is(err, room.ErrNoCall):
+		return "not_found", "no such call waits for a reply"
 	case errors.Is(err, room.ErrNoParticipant):
 		return "not_found", "participant does not exist"
 	case errors.Is(err, room.ErrNoTrack):
@@ -302,6 +325,9 @@ func appendParticipants(b []byte, list []*room.Info, presence map[string]room.Pr
 }
 
 // appendParticipant appends a participant, with its presence when there is one.
+// ParticipantJSON returns a participant as the native protocol tells it.
+func ParticipantJSON(i *room.Info) []byte { return appendParticipant(nil, i, nil) }
+
 func appendParticipant(b []byte, i *room.Info, presence room.Presence) []byte {
 	b = append(b, i.Encoded(nativeDialect, func() []byte { return encodeParticipant(i) })...)
 	if len(presence) > 0 {

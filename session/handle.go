@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"strconv"
 
@@ -42,6 +43,7 @@ var handlers = map[string]func(*room.Participant, room.Call, *wire.Message) erro
 	},
 	"updateParticipant": updateParticipant,
 	"removeParticipant": removeParticipant,
+	"rpcReply":          rpcReply,
 	"join":              refuseAgain,
 	"resume":            refuseAgain,
 }
@@ -133,13 +135,23 @@ func publishData(p *room.Participant, c room.Call, m *wire.Message) error {
 		return p.Reject(c, invalid("payload is missing"))
 	case m.Encoding != "" && m.Encoding != "base64":
 		return p.Reject(c, invalid(`encoding is "base64" or absent`))
-	case m.Encoding == "base64" && m.Payload[0] != '"':
-		return p.Reject(c, invalid("payload is a string when encoding is base64"))
+	case m.Encoding == "base64" && !isBase64(m.Payload):
+		return p.Reject(c, invalid("payload is a string in base64 when encoding says so"))
 	}
 	return p.PublishData(c, room.Message{
 		Topic: m.Topic, Payload: m.Payload, Encoding: m.Encoding, Reliable: m.Reliable == nil || *m.Reliable,
 		Identities: m.DestinationIdentities, SIDs: m.DestinationSIDs,
 	})
+}
+
+// isBase64 reports whether a JSON value is a string in base64.
+func isBase64(value []byte) bool {
+	var text string
+	if json.Unmarshal(value, &text) != nil || value[0] != '"' {
+		return false
+	}
+	_, err := base64.StdEncoding.DecodeString(text)
+	return err == nil
 }
 
 func updatePresence(p *room.Participant, c room.Call, m *wire.Message) error {
@@ -243,6 +255,23 @@ func removeParticipant(p *room.Participant, c room.Call, m *wire.Message) error 
 		return p.Reject(c, err)
 	}
 	return p.RemoveParticipant(c, t)
+}
+
+func rpcReply(p *room.Participant, c room.Call, m *wire.Message) error {
+	var payload string
+	switch {
+	case m.RPC == "":
+		return p.Reject(c, invalid("rpc is missing: the call that is answered"))
+	case m.Error != nil:
+		code := m.Error.Code
+		if code == 0 {
+			code = room.RPCApplication
+		}
+		return p.ReplyRPC(c, m.RPC, "", &room.RPCError{Code: code, Message: m.Error.Message, Data: m.Error.Data})
+	case m.Payload != nil && json.Unmarshal(m.Payload, &payload) != nil:
+		return p.Reject(c, invalid("payload is a string"))
+	}
+	return p.ReplyRPC(c, m.RPC, payload, nil)
 }
 
 func refuseAgain(p *room.Participant, c room.Call, m *wire.Message) error {

@@ -74,7 +74,7 @@ func (a *admin) permit(identity string, p livekit.Permission) {
 
 func (a *admin) remove(identity string) error {
 	defer a.b.Flush()
-	return a.room.Remove(a.b, room.Target{Identity: identity})
+	return a.room.Remove(a.b, room.Target{Identity: identity}, room.Removal{})
 }
 
 // mint makes a token issued some time from now.

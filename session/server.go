@@ -71,8 +71,9 @@ type Server struct {
 	metrics  *metrics
 	limiter  *addressLimiter
 	unjoined atomic.Int64
-	refusing atomic.Int64 // connections that are told why they may not join
-	waiting  atomic.Int64 // bytes read by connections that have not joined
+	refusing atomic.Int64              // connections that are told why they may not join
+	waiting  atomic.Int64              // bytes read by connections that have not joined
+	keys     atomic.Pointer[auth.Keys] // that KeysChanged saw last
 
 	mu       sync.Mutex // guards the following fields
 	draining bool
@@ -111,6 +112,7 @@ func New(cfg Config) *Server {
 	s := &Server{cfg: cfg, sessions: make(map[*session]struct{}), stop: make(chan struct{}),
 		limiter: newAddressLimiter(cfg.JoinsPerSecond, cfg.JoinsBurst)}
 	s.none.L = &s.mu
+	s.keys.Store(cfg.Verifier.Keys())
 	s.metrics = newMetrics(cfg.Metrics, s)
 	s.sweeper.Go(s.sweep)
 	return s
@@ -255,15 +257,40 @@ func (s *Server) sweep() {
 	}
 }
 
-// KeysChanged ends the sessions whose token descends from a revoked key. Call
-// it after the verifier has its new keys.
+// signAtOnce is how many tokens KeysChanged has signed before it pauses.
+const signAtOnce = 64
+
+// KeysChanged ends the sessions whose token descends from a revoked key, and
+// pushes a refreshed token to those whose last one no longer holds, since its
+// key is retired. Call it after the verifier has its new keys. When it returns
+// all of that is on its way.
 func (s *Server) KeysChanged() {
 	keys := s.cfg.Verifier.Keys()
+	earlier := s.keys.Swap(keys)
 	b := s.cfg.Rooms.Batch()
 	s.cfg.Rooms.EndWhere(b, room.Final{Reason: room.ParticipantRemoved, Cause: room.CauseKeyRevoked}, func(g *auth.Grant) bool {
-		return keys.Revoked(g.KeyID) || keys.Revoked(g.FirstKeyID())
+		return keys.Revoked(g.KeyIDs()...)
 	})
 	b.Flush()
+
+	var outdated []*room.Participant
+	s.cfg.Rooms.Each(func(p *room.Participant) {
+		if g := p.Grant(); g != nil && keys.Outdated(g, earlier) {
+			outdated = append(outdated, p)
+		}
+	})
+	for chunk := range slices.Chunk(outdated, signAtOnce) {
+		began := time.Now()
+		for _, p := range chunk {
+			p.Refresh(b)
+		}
+		b.Flush()
+		select {
+		case <-s.stop:
+			return
+		case <-time.After(time.Since(began)): // at most half of a core
+		}
+	}
 }
 
 // Drain stops admitting, tells every client when to come back, spread over the
@@ -354,7 +381,8 @@ func refusalOf(err error) wire.CloseCode {
 	case errors.Is(err, auth.ErrRevokedKey), errors.Is(err, room.ErrRevoked):
 		return wire.TokenRevoked
 	case errors.Is(err, auth.ErrMalformed), errors.Is(err, auth.ErrAlgorithm), errors.Is(err, auth.ErrUnknownKey),
-		errors.Is(err, auth.ErrSignature), errors.Is(err, auth.ErrNoExpiry), errors.Is(err, auth.ErrNoIdentity):
+		errors.Is(err, auth.ErrSignature), errors.Is(err, auth.ErrNoExpiry), errors.Is(err, auth.ErrNoIdentity),
+		errors.Is(err, auth.ErrTooLongLived):
 		return wire.InvalidToken
 	case errors.Is(err, room.ErrNotAllowed):
 		return wire.NotAllowed
@@ -389,4 +417,5 @@ var causes = map[room.Cause]wire.CloseCode{
 	room.CauseShutdown:    wire.ServerShutdown,
 	room.CauseSlow:        wire.SlowConsumer,
 	room.CausePingTimeout: wire.PingTimeout,
+	room.CauseRevoked:     wire.TokenRevoked,
 }

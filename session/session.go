@@ -178,6 +178,10 @@ func (c *session) join(m *wire.Message) (*room.Participant, error) {
 	if name == "" && g.Format.Name() != "livekit" {
 		name = m.Room
 	}
+	if err := s.refreshable(g, name, len(token)); err != nil {
+		s.cfg.Rooms.Refuse(err)
+		return nil, err
+	}
 	c.generation = 1
 	return s.cfg.Rooms.Join(c.batch, room.Join{
 		Grant: g, Room: name, Conn: c.conn, Encoder: native{}, Replay: true,
@@ -186,10 +190,27 @@ func (c *session) join(m *wire.Message) (*room.Participant, error) {
 	})
 }
 
+// refreshable refuses a token so close to the limit that no refreshed one would
+// fit: its holder could join, and not join again. Only signing tells for sure;
+// with all that is added and escaped a refreshed token is less than eight times
+// as long, and a few hundred bytes, so that few have to be tried.
+func (s *Server) refreshable(g *auth.Grant, room string, size int) error {
+	if 8*size+4<<10 <= s.cfg.Verifier.MaxTokenBytes() && len(g.KeyIDs()) < auth.MaxKeyIDs {
+		return nil
+	}
+	_, err := s.cfg.Verifier.Refresh(g, auth.Current{
+		Session: "PA_123412345678901234", Room: room, Identity: g.Identity, Name: g.Name,
+		Metadata: g.Metadata, Attributes: g.Attributes, Permission: auth.Resolve(g.Base...),
+	}, time.Minute)
+	if errors.Is(err, auth.ErrTooLarge) {
+		return err
+	}
+	return nil // whatever else is wrong is not the token's fault
+}
+
 // admit checks that the keys a grant descends from are not revoked.
 func (s *Server) admit(g *auth.Grant) error {
-	keys := s.cfg.Verifier.Keys()
-	if keys.Revoked(g.KeyID) || keys.Revoked(g.FirstKeyID()) {
+	if s.cfg.Verifier.Keys().Revoked(g.KeyIDs()...) {
 		return auth.ErrRevokedKey
 	}
 	return nil
@@ -224,7 +245,17 @@ func (c *session) read(p *room.Participant) error {
 		if n == 1 {
 			began = time.Now()
 		}
-		if err := c.handle(p, typ, message); err != nil {
+		err = c.handle(p, typ, message)
+		for errors.Is(err, room.ErrFenced) { // by another connection, or because it was moved
+			q := p.Successor()
+			if q == nil {
+				break
+			}
+			p = q
+			c.joined.Store(p)
+			err = c.handle(p, typ, message)
+		}
+		if err != nil {
 			return err
 		}
 		if n >= batchMessages || !c.conn.moreBuffered() {

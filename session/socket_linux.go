@@ -19,35 +19,55 @@ func tuneSocket(raw syscall.RawConn) {
 	})
 }
 
-// writeRaw writes frames in one system call. With wait it waits until the
-// socket takes at least a byte.
-func writeRaw(raw syscall.RawConn, frames [][]byte, wait bool) (n int, err error) {
-	one := len(frames) == 1
-	werr := raw.Write(func(fd uintptr) bool {
-		for {
-			if one {
-				n, err = unix.Write(int(fd), frames[0])
-			} else {
-				n, err = unix.Writev(int(fd), frames)
-			}
-			switch err {
-			case unix.EINTR:
-				continue
-			case unix.EAGAIN:
-				n, err = 0, nil
-				return !wait
-			}
-			return true
+// A rawWriter writes to a socket past package net. One goroutine uses it at a
+// time: the one that writes for the outbox.
+type rawWriter struct {
+	raw syscall.RawConn       // static
+	try func(fd uintptr) bool // static; once, so that a write allocates nothing
+
+	// Of the write that goes on.
+	frames [][]byte
+	wait   bool
+	n      int
+	err    error
+}
+
+func newRawWriter(raw syscall.RawConn) *rawWriter {
+	w := &rawWriter{raw: raw}
+	w.try = w.tryOnce
+	return w
+}
+
+// tryOnce makes the system call. It reports false when it has to wait.
+func (w *rawWriter) tryOnce(fd uintptr) bool {
+	for {
+		if len(w.frames) == 1 {
+			w.n, w.err = unix.Write(int(fd), w.frames[0])
+		} else {
+			w.n, w.err = unix.Writev(int(fd), w.frames)
 		}
-	})
-	if err == nil {
-		err = werr
+		switch w.err {
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			w.n, w.err = 0, nil
+			return !w.wait
+		}
+		return true
 	}
-	if n < 0 {
-		n = 0
+}
+
+// write writes frames in one system call. With wait it waits until the socket
+// takes at least a byte.
+func (w *rawWriter) write(frames [][]byte, wait bool) (int, error) {
+	w.frames, w.wait, w.n, w.err = frames, wait, 0, nil
+	err := w.raw.Write(w.try)
+	w.frames = nil
+	if w.err != nil {
+		err = w.err
 	}
-	if err == nil && n == 0 && wait {
+	if err == nil && w.n == 0 && wait {
 		err = io.ErrUnexpectedEOF
 	}
-	return n, err
+	return max(w.n, 0), err
 }

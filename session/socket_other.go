@@ -11,5 +11,9 @@ const rawWrites = false
 
 func tuneSocket(syscall.RawConn) {}
 
-// writeRaw is not used: without it the outbox writes through net.Conn.
-func writeRaw(syscall.RawConn, [][]byte, bool) (int, error) { return 0, errors.ErrUnsupported }
+// A rawWriter is not used: without it the outbox writes through net.Conn.
+type rawWriter struct{}
+
+func newRawWriter(syscall.RawConn) *rawWriter { return nil }
+
+func (*rawWriter) write([][]byte, bool) (int, error) { return 0, errors.ErrUnsupported }

@@ -228,7 +228,8 @@ func TestJoinTimeout(t *testing.T) {
 	inBubble(t, sessiontest.Options{}, func(t *testing.T, s *sessiontest.Server) {
 		join := sessiontest.MaskedFrame(0x81, []byte(`{"type":"join","token":"`+s.Token("lobby", "ada")+`"}`))
 		for name, send := range map[string]func(c *sessiontest.Raw){
-			"silent": func(*sessiontest.Raw) {},
+			"silent":              func(*sessiontest.Raw) {},
+			"stops in the middle": func(c *sessiontest.Raw) { c.Send(join[:20]) },
 			"slow": func(c *sessiontest.Raw) {
 				for _, b := range join[:49] {
 					c.Send([]byte{b})
@@ -246,8 +247,8 @@ func TestJoinTimeout(t *testing.T) {
 			_ = c.Conn.SetDeadline(time.Time{})
 			began := time.Now()
 			send(c)
-			if code, _ := c.Closed(); code != wire.JoinTimeout {
-				t.Errorf("%s: closed with %d", name, code)
+			if code, reason := c.Closed(); code != wire.JoinTimeout || reason != code.Reason() {
+				t.Errorf("%s: closed with %d (%s)", name, code, reason)
 			}
 			about(t, name+": the close", time.Since(began), 5*time.Second, 100*time.Millisecond)
 			_, _, err := c.Next()

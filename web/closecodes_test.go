@@ -175,7 +175,7 @@ func TestPagesReadTheCloseCode(t *testing.T) {
 	target := room.Target{Identity: "page"}
 	ends := map[wire.CloseCode]func(t *testing.T, f *fixture, r *room.Room, b *room.Batch){
 		wire.Removed: func(t *testing.T, f *fixture, r *room.Room, b *room.Batch) {
-			if err := r.Remove(b, target); err != nil {
+			if err := r.Remove(b, target, room.Removal{}); err != nil {
 				t.Error(err)
 			}
 		},

@@ -5,14 +5,17 @@
 //
 //	/session            the native protocol's WebSocket
 //	/rtc…               LiveKit's signal protocol: 501, it is not here yet
-//	/twirp/…            server API
+//	/twirp/…            LiveKit's server API
+//	/usher/v1/…         usher's own server API
 //	/metrics            Prometheus
 //	/healthz, /readyz   for whatever watches the process
+//	/sdk/usher.js       the browser SDK, for pages of every origin
 //	/, /{room}          the demo page; its files are at /demo/…
+//	/console            the operators' page; its files are at /console/…
 //	/debug/pprof/…      the profiler, only on an address of its own
 //
-// With an admin address, server API and metrics are there and nowhere else. An
-// address that leads nowhere is answered with 404 and a JSON body.
+// With an admin address, server APIs, metrics and console are there and nowhere
+// else. An address that leads nowhere is answered with 404 and a JSON body.
 //
 // # What holds for every request
 //
@@ -41,9 +44,19 @@ type Config struct {
 	// Twirp is the LiveKit-compatible server API. Optional.
 	Twirp http.Handler
 
+	// API is usher's own server API, /usher/v1/. Optional.
+	API http.Handler
+
 	// Pages serves the demo: "/" and "/{room}", where [http.Request.PathValue]
 	// has the room, and "/demo/{file}". Optional.
 	Pages http.Handler
+
+	// SDK serves the browser SDK's files, "/sdk/…". Optional.
+	SDK http.Handler
+
+	// Console serves the operators' page: "/console" and "/console/{file}".
+	// Optional.
+	Console http.Handler
 
 	// Ready reports whether new clients should come here. Nil means always.
 	Ready func() bool
@@ -51,7 +64,7 @@ type Config struct {
 	// Metrics is what /metrics shows. The surface registers its own there.
 	Metrics *prometheus.Registry
 
-	// SeparateAdmin moves server API, metrics and profiler to the second handler.
+	// SeparateAdmin moves server API, console, metrics and profiler to the second handler.
 	SeparateAdmin bool
 
 	// Log gets a line for each request (Debug) and each panic (Error). Nil
@@ -77,7 +90,7 @@ const (
 // reserved are addresses that will lead somewhere one day. They must not look
 // like rooms of the demo until then.
 var reserved = []string{
-	"/console", "/favicon.ico", "/sdk", "/twirp", "/usher",
+	"/favicon.ico", "/sdk", "/twirp", "/usher",
 	"/v1", "/v2", "/v7", "/v8", "/metrics", "/debug",
 }
 
@@ -105,6 +118,16 @@ func New(c Config) (public, admin http.Handler) {
 	if c.Twirp != nil {
 		operators.Handle("/twirp/", api(c.Twirp))
 	}
+	if c.API != nil {
+		operators.Handle("/usher/v1/", api(c.API))
+	}
+	if c.Console != nil {
+		operators.Handle("/console", page(c.Console))
+		operators.Handle("/console/{file}", page(c.Console))
+	}
+	if c.Console == nil || c.SeparateAdmin {
+		clients.HandleFunc("/console", notFound)
+	}
 	for _, path := range reserved {
 		clients.HandleFunc(path, notFound)
 	}
@@ -112,6 +135,9 @@ func New(c Config) (public, admin http.Handler) {
 		clients.Handle("/{$}", page(c.Pages))
 		clients.Handle("/{room}", page(c.Pages))
 		clients.Handle("/demo/{file}", page(c.Pages))
+	}
+	if c.SDK != nil {
+		clients.Handle("/sdk/", page(c.SDK))
 	}
 	clients.HandleFunc("/", notFound)
 

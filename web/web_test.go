@@ -91,6 +91,8 @@ func serve(t *testing.T, separateAdmin bool) *site {
 			fmt.Fprintf(w, "twirp %d %v", n, err)
 		}),
 		Pages:         says("page"),
+		SDK:           says("sdk"),
+		Console:       says("console"),
 		Ready:         s.ready.Load,
 		Metrics:       s.metrics,
 		SeparateAdmin: separateAdmin,
@@ -173,12 +175,19 @@ func TestAddresses(t *testing.T) {
 		{"GET /lobby", answer{200, "page lobby"}, answer{200, "page lobby"}, nothing},
 		{"GET /a%2Fb%20c", answer{200, "page a/b c"}, answer{200, "page a/b c"}, nothing},
 		{"GET /demo/demo.js", answer{200, "page  /demo/demo.js"}, answer{200, "page  /demo/demo.js"}, nothing},
+		{"GET /sdk/usher.js", answer{200, "sdk  /sdk/usher.js"}, answer{200, "sdk  /sdk/usher.js"}, nothing},
+		{"GET /sdk/media/index.js", answer{200, "sdk  /sdk/media/index.js"}, answer{200, "sdk  /sdk/media/index.js"}, nothing},
+		{"POST /sdk/usher.js", answer{405, `{"code":"method_not_allowed"`}, answer{405, `{"code":"method_not_allowed"`}, nothing},
+		{"GET /sdk", nothing, nothing, nothing},
 		{"GET /demo/a/b", nothing, nothing, nothing},
 		{"GET /lobby/x", nothing, nothing, nothing},
 		{"GET /v7", nothing, nothing, nothing},
 		{"POST /v2/rooms", nothing, nothing, nothing},
 		{"GET /favicon.ico", nothing, nothing, nothing},
-		{"GET /console", nothing, nothing, nothing},
+		{"GET /console", answer{200, "console  /console"}, nothing, answer{200, "console  /console"}},
+		{"GET /console/console.js", answer{200, "console  /console/console.js"}, nothing, answer{200, "console  /console/console.js"}},
+		{"POST /console", answer{405, `{"code":"method_not_allowed"`}, nothing, answer{405, `{"code":"method_not_allowed"`}},
+		{"GET /console/", nothing, nothing, nothing},
 	}
 	one, two := serve(t, false), serve(t, true)
 	for _, test := range tests {
@@ -330,7 +339,7 @@ func TestWithoutOptionalHandlers(t *testing.T) {
 	srv := httptest.NewServer(public)
 	defer srv.Close()
 	defer http.DefaultClient.CloseIdleConnections()
-	for _, path := range []string{"/", "/lobby", "/twirp/x"} {
+	for _, path := range []string{"/", "/lobby", "/twirp/x", "/console"} {
 		if status, body, _ := ask(t, "GET", srv.URL+path); status != 404 || body != jsonNotFound {
 			t.Errorf("%s: got %d %q, want 404", path, status, body)
 		}

@@ -3,13 +3,9 @@ package main
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
-	"net/url"
-	"regexp"
+	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"usher/auth"
@@ -105,6 +101,18 @@ func (l liveblocksConfig) configured() bool { return len(l.SecretKey) > 0 || l.P
 type webhookConfig struct {
 	URL    string `yaml:"url"`
 	APIKey string `yaml:"api_key"`
+
+	// StandardSecret, whsec_ and base64, adds the headers of Standard Webhooks.
+	StandardSecret secret `yaml:"standard_secret"`
+
+	// ExtraEvents adds the events that LiveKit does not have: changes of
+	// permission, metadata and name, revocations.
+	ExtraEvents bool `yaml:"extra_events"`
+
+	Include []string `yaml:"include"` // the only events that are wanted; empty: all
+	Exclude []string `yaml:"exclude"` // those that are not
+
+	MaxAge duration `yaml:"max_age"` // how long an event is tried; 0: 24 hours
 }
 
 type roomConfig struct {
@@ -136,6 +144,11 @@ type limitsConfig struct {
 
 	MessageBytes int `yaml:"message_bytes"` // there must be one
 	TokenBytes   int `yaml:"token_bytes"`   // there must be one
+
+	// TokenLife is how long a token may live that is no refreshed one; longer
+	// ones are refused. Revocations are then forgotten when no token can be old
+	// enough for them. 0 means any time, and that they are kept for ever.
+	TokenLife duration `yaml:"token_life"`
 
 	// UnjoinedSockets is how many connections may be open that have not joined.
 	// There must be a limit.
@@ -209,6 +222,7 @@ const (
 func devConfig() *config {
 	c := defaultConfig()
 	c.Origins = []string{"*"}
+	c.Data = "" // in memory, unless --data says otherwise
 	c.Limits.JoinsPerSecond = 0
 	c.Drain = duration(time.Second) // who stops it waits for it
 	c.Projects = []projectConfig{{
@@ -224,230 +238,14 @@ func devConfig() *config {
 	return c
 }
 
-// A problem is a value that makes no sense, by its path: "room.grace".
-type problem struct {
-	path, text string
-	short      bool // it is a secret that is too short
-}
-
-// problems collects what check finds. Values are quoted in it, secrets never.
-type problems []problem
-
-func (p *problems) add(path, format string, args ...any) {
-	*p = append(*p, problem{path: path, text: fmt.Sprintf(format, args...)})
-}
-
-// check returns what is wrong with the settings. With dev, secrets may be short.
-func (c *config) check(dev bool) problems {
-	var p problems
-	p.addr("addr", c.Addr)
-	if c.AdminAddr != "" {
-		p.addr("admin_addr", c.AdminAddr)
-		if c.AdminAddr == c.Addr && !strings.HasSuffix(c.Addr, ":0") {
-			p.add("admin_addr", "must be another address than addr")
+// secret returns the secret of the key with that id.
+func (l livekitConfig) secret(id string) secret {
+	for _, k := range l.Keys {
+		if k.ID == id {
+			return k.Secret
 		}
 	}
-	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
-		p.add("tls", "needs both cert and key")
-	}
-	for i, o := range c.Origins {
-		if !validOrigin(o) {
-			p.add(fmt.Sprintf("origins[%d]", i), `%q is not an origin; write it like https://app.example.com, or "*" for all`, o)
-		}
-	}
-	p.projects(c.Projects, dev)
-
-	const instant = duration(time.Millisecond)
-	p.atLeast("room.empty_timeout", c.Room.EmptyTimeout, instant)
-	p.atLeast("room.departure_timeout", c.Room.DepartureTimeout, instant)
-	p.atLeast("room.grace", c.Room.Grace, instant)
-	p.notBelow("room.max_participants", c.Room.MaxParticipants, 0)
-	p.notBelow("room.roster_limit", c.Room.RosterLimit, 1)
-	p.oneOf("room.duplicate_identity", c.Room.DuplicateIdentity, "replace", "reject", "allow")
-
-	p.atLeast("refresh.interval", c.Refresh.Interval, duration(time.Second))
-	p.atLeast("refresh.ttl", c.Refresh.TTL, duration(time.Second))
-	if c.Refresh.TTL <= c.Refresh.Interval {
-		p.add("refresh.ttl", "must be longer than refresh.interval (%v), or tokens run out before the next one comes", c.Refresh.Interval)
-	}
-
-	for _, l := range []struct {
-		key          string
-		value, least int
-	}{
-		{"metadata_bytes", c.Limits.MetadataBytes, 0},
-		{"attributes_bytes", c.Limits.AttributesBytes, 0},
-		{"name_bytes", c.Limits.NameBytes, 0},
-		{"data_bytes", c.Limits.DataBytes, 0},
-		{"message_bytes", c.Limits.MessageBytes, 1},
-		{"token_bytes", c.Limits.TokenBytes, 1},
-		{"unjoined_sockets", c.Limits.UnjoinedSockets, 1},
-		{"joins_per_second", c.Limits.JoinsPerSecond, 0},
-		{"messages_per_second", c.Limits.MessagesPerSecond, 0},
-	} {
-		p.notBelow("limits."+l.key, l.value, l.least)
-	}
-
-	p.atLeast("drain", c.Drain, 0)
-	p.atLeast("ping_interval", c.PingInterval, duration(time.Second))
-	p.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
-	p.oneOf("log.format", c.Log.Format, "text", "json")
-	return p
-}
-
-func (p *problems) addr(path, addr string) {
-	if _, _, err := net.SplitHostPort(addr); err != nil {
-		p.add(path, "%q is not an address; write it like 127.0.0.1:7880", addr)
-	}
-}
-
-func (p *problems) notBelow(path string, n, least int) {
-	if n < least {
-		p.add(path, "%d is less than %d", n, least)
-	}
-}
-
-func (p *problems) atLeast(path string, d, least duration) {
-	if d < least {
-		p.add(path, "%v is too short; at least %v", d, least)
-	}
-}
-
-func (p *problems) oneOf(path, value string, words ...string) {
-	if !slices.Contains(words, value) {
-		last := len(words) - 1
-		p.add(path, "%q is not one of %s and %s", value, strings.Join(words[:last], ", "), words[last])
-	}
-}
-
-// secret checks a shared secret without quoting it.
-func (p *problems) secret(path string, s secret, dev bool) {
-	switch {
-	case len(s) == 0:
-		p.add(path, "the secret is empty")
-	case len(s) < auth.MinSecretBytes && !dev:
-		p.add(path, "the secret is too short: it has %d bytes and needs at least %d", len(s), auth.MinSecretBytes)
-		(*p)[len(*p)-1].short = true
-	}
-}
-
-var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-
-// projects checks the projects, and that what looks a project up — a key, a
-// domain, a public key — leads to one.
-func (p *problems) projects(projects []projectConfig, dev bool) {
-	if len(projects) == 0 {
-		p.add("projects", "there is none, so nobody could join; name one and its livekit.keys")
-	}
-	owner := map[string]string{} // kind and name, to project
-	claim := func(path, kind, name, project string) {
-		switch first, taken := owner[kind+name]; {
-		case name == "":
-		case !taken:
-			owner[kind+name] = project
-		case first == project:
-			p.add(path, "%s %q is listed twice", kind, name)
-		default:
-			p.add(path, "%s %q is in project %q already; it belongs to one project", kind, name, first)
-		}
-	}
-	for i, project := range projects {
-		at := fmt.Sprintf("projects[%d].", i)
-		if project.Name == "" {
-			p.add(at+"name", "the project has no name")
-		} else if slices.ContainsFunc(projects[:i], func(q projectConfig) bool { return q.Name == project.Name }) {
-			p.add(at+"name", "there is another project %q", project.Name)
-		}
-		for _, key := range project.LiveKit.Keys {
-			path := at + "livekit.keys." + key.ID
-			p.secret(path, key.Secret, dev)
-			claim(path, "key", key.ID, project.Name)
-		}
-		p.liveblocks(at+"liveblocks.", project.Liveblocks, dev)
-		claim(at+"liveblocks.public_key", "public key", project.Liveblocks.PublicKey, project.Name)
-		p.daily(at+"daily.", project.Daily, dev)
-		claim(at+"daily.domain_id", "domain id", project.Daily.DomainID, project.Name)
-		claim(at+"daily.domain_name", "domain", project.Daily.DomainName, project.Name)
-		for j, hook := range project.Webhooks {
-			path := fmt.Sprintf("%swebhooks[%d].", at, j)
-			if u, err := url.Parse(hook.URL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-				p.add(path+"url", "is not an http or https URL")
-			}
-			if !slices.ContainsFunc(project.LiveKit.Keys, func(k namedSecret) bool { return k.ID == hook.APIKey }) {
-				p.add(path+"api_key", "%q is none of the project's livekit.keys", hook.APIKey)
-			}
-		}
-	}
-	// A key id means one thing in the whole server, so that a revocation cannot
-	// be undone by another project.
-	for i, project := range projects {
-		for j, id := range project.LiveKit.RevokedKeys {
-			path := fmt.Sprintf("projects[%d].livekit.revoked_keys[%d]", i, j)
-			if first, taken := owner["key"+id]; taken {
-				p.add(path, "key %q is revoked here and listed as a key of project %q", id, first)
-			}
-		}
-	}
-	p.sharedSecrets(projects)
-}
-
-func (p *problems) liveblocks(at string, l liveblocksConfig, dev bool) {
-	if !l.configured() {
-		return
-	}
-	p.secret(at+"secret_key", l.SecretKey, dev)
-	if len(l.SecretKey) > 0 && !strings.HasPrefix(string(l.SecretKey), "sk_") {
-		p.add(at+"secret_key", "does not begin with sk_")
-	}
-	if l.PublicKey != "" && !strings.HasPrefix(l.PublicKey, "pk_") {
-		p.add(at+"public_key", "%q does not begin with pk_", l.PublicKey)
-	}
-}
-
-func (p *problems) daily(at string, d dailyConfig, dev bool) {
-	if !d.configured() {
-		return
-	}
-	if d.DomainName == "" {
-		p.add(at+"domain_name", "is missing")
-	}
-	if !uuid.MatchString(d.DomainID) {
-		p.add(at+"domain_id", "%q is not a UUID in lower case", d.DomainID)
-	}
-	if len(d.APIKeys) == 0 {
-		p.add(at+"api_keys", "there is none")
-	}
-	for i, key := range d.APIKeys {
-		p.secret(fmt.Sprintf("%sapi_keys[%d]", at, i), key, dev)
-	}
-}
-
-// sharedSecrets checks that the secrets that name their project by themselves,
-// as REST APIs take them, are not those of two.
-func (p *problems) sharedSecrets(projects []projectConfig) {
-	owner := map[string]string{}
-	claim := func(path string, s secret) {
-		if first, taken := owner[string(s)]; taken {
-			p.add(path, "is the same secret as %s", first)
-		} else if len(s) > 0 {
-			owner[string(s)] = path
-		}
-	}
-	for i, project := range projects {
-		claim(fmt.Sprintf("projects[%d].liveblocks.secret_key", i), project.Liveblocks.SecretKey)
-		for j, key := range project.Daily.APIKeys {
-			claim(fmt.Sprintf("projects[%d].daily.api_keys[%d]", i, j), key)
-		}
-	}
-}
-
-func validOrigin(o string) bool {
-	if o == "*" {
-		return true
-	}
-	u, err := url.Parse(o)
-	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" &&
-		o == u.Scheme+"://"+u.Host
+	return nil
 }
 
 // keys returns the LiveKit keys in force and those revoked.
@@ -465,6 +263,24 @@ func (c *config) keys(format auth.Format) (*auth.Keys, error) {
 	return auth.NewKeys(keys, revoked)
 }
 
+// sampleSecret is that of the sample in docs/operating.md, which everybody can
+// read.
+const sampleSecret = "a-secret-of-32-characters-or-more"
+
+// publicKeys names the keys whose secret is public, so that anybody can make
+// tokens with them.
+func (c *config) publicKeys() []string {
+	var ids []string
+	for _, p := range c.Projects {
+		for _, k := range p.LiveKit.Keys {
+			if string(k.Secret) == sampleSecret {
+				ids = append(ids, k.ID)
+			}
+		}
+	}
+	return ids
+}
+
 // later names the configured features that this version reads and does not have.
 func (c *config) later() []string {
 	var names []string
@@ -475,12 +291,20 @@ func (c *config) later() []string {
 		if p.Daily.configured() {
 			names = append(names, "daily")
 		}
-		if len(p.Webhooks) > 0 {
-			names = append(names, "webhooks")
-		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// webhooks returns the webhooks of each project.
+func (c *config) webhooks() map[string][]webhookConfig {
+	hooks := map[string][]webhookConfig{}
+	for _, p := range c.Projects {
+		if len(p.Webhooks) > 0 {
+			hooks[p.Name] = p.Webhooks
+		}
+	}
+	return hooks
 }
 
 // needsRestart names the sections of next that differ from c and that a reload
@@ -499,6 +323,7 @@ func (c *config) needsRestart(next *config) []string {
 		{"room", c.Room == next.Room},
 		{"refresh", c.Refresh == next.Refresh},
 		{"limits", c.Limits == next.Limits},
+		{"projects.webhooks", reflect.DeepEqual(c.webhooks(), next.webhooks())},
 		{"permissions", c.Permissions == next.Permissions},
 		{"drain", c.Drain == next.Drain},
 		{"ping_interval", c.PingInterval == next.PingInterval},
@@ -509,6 +334,22 @@ func (c *config) needsRestart(next *config) []string {
 		}
 	}
 	return names
+}
+
+// checkFlags finds what is wrong with c because of flags, and names them: the
+// file, if there is one, is not to blame.
+func (s *serveCmd) checkFlags(c *config) error {
+	switch {
+	case s.TLSCert != "" && c.TLS.Key == "":
+		return usageErrorf("--tls-cert needs --tls-key, too")
+	case s.TLSKey != "" && c.TLS.Cert == "":
+		return usageErrorf("--tls-key needs --tls-cert, too")
+	case s.AdminAddr != "" && c.sameAddr():
+		return usageErrorf("--admin-addr %s is the address for clients; it must be another one", s.AdminAddr)
+	case s.Addr != "" && c.sameAddr():
+		return usageErrorf("--addr %s is the admin address; it must be another one", s.Addr)
+	}
+	return nil
 }
 
 // settings reads the configuration of the command line: the file, what --dev
@@ -533,6 +374,9 @@ func (s *serveCmd) settings() (*config, error) {
 	c.Log.Level = cmp.Or(s.LogLevel, c.Log.Level)
 	c.Log.Format = cmp.Or(s.LogFormat, c.Log.Format)
 
+	if err := s.checkFlags(c); err != nil {
+		return nil, err
+	}
 	found := c.check(s.Dev)
 	if len(found) == 0 {
 		return c, nil

@@ -34,7 +34,14 @@ projects:
       strict_tokens: false
       require_exp: true
       require_room: true
-    webhooks: [{ url: "https://example.com/hook", api_key: APIz }]
+    webhooks:
+      - url: https://example.com/hook
+        api_key: APIz
+        standard_secret: whsec_c2VjcmV0
+        extra_events: true
+        include: [room_started, tokens_revoked]
+        exclude: [track_published]
+        max_age: 1h
 room: { auto_create: false, empty_timeout: 1s, departure_timeout: 2s, max_participants: 3, grace: 4s, roster_limit: 5, duplicate_identity: reject }
 refresh: { interval: 1m, ttl: 1h30m }
 limits:
@@ -44,6 +51,7 @@ limits:
   message_bytes: 4
   token_bytes: 5
   data_bytes: 6
+  token_life: 48h
   unjoined_sockets: 7
   joins_per_second: 8
   messages_per_second: 9
@@ -82,11 +90,12 @@ func TestConfigKeys(t *testing.T) {
 				APIKeys:      []secret{secret("0123456789abcdef0123456789abcdeh")},
 				StrictTokens: new(bool), RequireExp: true, RequireRoom: true,
 			},
-			Webhooks: []webhookConfig{{"https://example.com/hook", "APIz"}},
+			Webhooks: []webhookConfig{{URL: "https://example.com/hook", APIKey: "APIz", StandardSecret: secret("whsec_c2VjcmV0"), ExtraEvents: true,
+				Include: []string{"room_started", "tokens_revoked"}, Exclude: []string{"track_published"}, MaxAge: duration(time.Hour)}},
 		}},
 		Room:         roomConfig{false, duration(time.Second), duration(2 * time.Second), 3, duration(4 * time.Second), 5, "reject"},
 		Refresh:      refreshConfig{duration(time.Minute), duration(90 * time.Minute)},
-		Limits:       limitsConfig{1, 2, 3, 6, 4, 5, 7, 8, 9},
+		Limits:       limitsConfig{1, 2, 3, 6, 4, 5, duration(48 * time.Hour), 7, 8, 9},
 		Permissions:  permissionsConfig{false},
 		Drain:        duration(3 * time.Second),
 		PingInterval: duration(7 * time.Second),
@@ -95,7 +104,7 @@ func TestConfigKeys(t *testing.T) {
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
-	if got, want := c.later(), []string{"daily", "liveblocks", "webhooks"}; !reflect.DeepEqual(got, want) {
+	if got, want := c.later(), []string{"daily", "liveblocks"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("later: got %v, want %v", got, want)
 	}
 	keys, err := c.keys(livekit.Format{})
@@ -126,6 +135,36 @@ func TestConfigDefaults(t *testing.T) {
 	want.Projects = []projectConfig{{Name: "acme", LiveKit: livekitConfig{Keys: keyList{{"APIacme", secret(goodSecret)}}}}}
 	want.Room.Grace = duration(10 * time.Second)
 	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+// sampleConfig is the configuration that docs/operating.md shows.
+func sampleConfig(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sample, begins := strings.Cut(string(text), "```yaml\n")
+	sample, _, ends := strings.Cut(sample, "```\n")
+	if !begins || !ends {
+		t.Fatal("docs/operating.md shows no configuration")
+	}
+	return sample
+}
+
+// The documented defaults are those in force.
+func TestSampleConfig(t *testing.T) {
+	c, err := (&serveCmd{Config: writeConfig(t, sampleConfig(t))}).settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.publicKeys(), []string{"APIacme"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("public keys: got %v, want %v", got, want)
+	}
+	c.Projects, c.Origins = nil, nil // the sample's origins are an empty list
+	if want := defaultConfig(); !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
 }
@@ -207,14 +246,20 @@ func TestConfigMistakes(t *testing.T) {
 		"short sk":          {"projects:\n  - name: a\n    liveblocks: { secret_key: sk_12 }\n", "FILE line 3: projects[0].liveblocks.secret_key: the secret is " + tooShort},
 		"no sk":             {"projects:\n  - name: a\n    liveblocks: { secret_key: " + goodSecret + " }\n", "FILE line 3: projects[0].liveblocks.secret_key: does not begin with sk_"},
 		"short daily key":   {"projects:\n  - name: a\n    daily: { domain_name: a, domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbb, api_keys: [12b45] }\n", "FILE line 3: projects[0].daily.api_keys[0]: the secret is " + tooShort},
-		"domain id":         {"projects:\n  - name: a\n    daily: { domain_name: a, domain_id: x, api_keys: [" + goodSecret + "] }\n", `FILE line 3: projects[0].daily.domain_id: "x" is not a UUID in lower case`},
+		"domain id":         {"projects:\n  - name: a\n    daily: { domain_name: a, domain_id: x, api_keys: [" + goodSecret + "] }\n", `FILE line 3: projects[0].daily.domain_id: is not a UUID in lower case`},
 		"no name":           {"projects:\n  - livekit: {}\n", "FILE line 2: projects[0].name: the project has no name"},
 		"same name":         {project + "  - name: acme\n", `FILE line 5: projects[1].name: there is another project "acme"`},
-		"same key":          {project + "  - name: b\n    livekit: { keys: { APIacme: \"" + goodSecret + "\" } }\n", `FILE line 6: projects[1].livekit.keys.APIacme: key "APIacme" is in project "acme" already; it belongs to one project`},
-		"key and revoked":   {project + "  - name: b\n    livekit: { revoked_keys: [x, APIacme] }\n", `FILE line 6: projects[1].livekit.revoked_keys[1]: key "APIacme" is revoked here and listed as a key of project "acme"`},
-		"same public key":   {project + twoLiveblocks, `FILE line 8: projects[2].liveblocks.public_key: public key "pk_x" is in project "b" already; it belongs to one project`},
-		"webhook key":       {project + "    webhooks: [{ url: https://x, api_key: other }]\n", `FILE line 5: projects[0].webhooks[0].api_key: "other" is none of the project's livekit.keys`},
+		"same key":          {project + "  - name: b\n    livekit: { keys: { APIacme: \"" + goodSecret + "\" } }\n", `FILE line 6: projects[1].livekit.keys.APIacme: this key is in project "acme" already; it belongs to one project`},
+		"key and revoked":   {project + "  - name: b\n    livekit: { revoked_keys: [x, APIacme] }\n", `FILE line 6: projects[1].livekit.revoked_keys[1]: this key is revoked here and listed as a key of project "acme"`},
+		"same public key":   {project + twoLiveblocks, `FILE line 8: projects[2].liveblocks.public_key: this public key is in project "b" already; it belongs to one project`},
+		"webhook key":       {project + "    webhooks: [{ url: https://x, api_key: other }]\n", `FILE line 5: projects[0].webhooks[0].api_key: is none of the project's livekit.keys`},
 		"webhook url":       {project + "    webhooks: [{ url: x, api_key: APIacme }]\n", `FILE line 5: projects[0].webhooks[0].url: is not an http or https URL`},
+		"webhook secret":    {project + "    webhooks: [{ url: https://x, api_key: APIacme, standard_secret: x }]\n", `FILE line 5: projects[0].webhooks[0].standard_secret: is not whsec_ followed by base64`},
+		"webhook event":     {project + "    webhooks: [{ url: https://x, api_key: APIacme, include: [room_finished, room_ended] }]\n", `FILE line 5: projects[0].webhooks[0].include[1]: "room_ended" is no event; they are room_started room_finished participant_joined participant_left track_published track_unpublished participant_permission_changed participant_updated room_metadata_changed tokens_revoked`},
+		"webhook age":       {project + "    webhooks: [{ url: https://x, api_key: APIacme, max_age: -1s }]\n", `FILE line 5: projects[0].webhooks[0].max_age: -1s is too short; at least 0s`},
+		"webhook word":      {project + "    webhooks: [{ url: https://x, api_key: APIacme, extra_events: perhaps }]\n", `FILE line 5: projects[0].webhooks[0].extra_events: must be true or false`},
+		"webhook list":      {project + "    webhooks: [{ url: https://x, api_key: APIacme, exclude: room_started }]\n", `FILE line 5: projects[0].webhooks[0].exclude: sequence is expected here`},
+		"token life":        {project + "limits: { token_life: -1h }\n", `FILE line 5: limits.token_life: -1h0m0s is too short; at least 0s`},
 		"several at a time": {project + "drain: -1s\naddr: x\n", "FILE line 6: addr: \"x\" is not an address; write it like 127.0.0.1:7880\nFILE line 5: drain: -1s is too short; at least 0s"},
 	}
 	for name, test := range tests {
@@ -236,6 +281,55 @@ const twoLiveblocks = `  - name: b
   - name: c
     liveblocks: { secret_key: sk_0123456789abcdef0123456789abcde2, public_key: pk_x }
 `
+
+// A secret in the wrong place is named by that place, never shown.
+func TestMisplacedSecrets(t *testing.T) {
+	const (
+		odd   = "S3cret/with+odd=characters"
+		short = "s3cret-of-20-letters"
+		one   = "projects:\n  - name: a\n    "
+	)
+	tests := map[string]struct {
+		text string
+		want []string // lines; FILE stands for the file's name
+	}{
+		"swapped id and secret":           {one + "livekit:\n      keys:\n        APIb: " + goodSecret + "\n        SECRET: APIacme\n", []string{"FILE line 6: projects[0].livekit.keys[1]: the secret is too short: it has 7 bytes and needs at least 32"}},
+		"swapped, and only one":           {one + "livekit:\n      keys:\n        SECRET: APIacme\n", []string{"FILE line 5: projects[0].livekit.keys[0]: the secret is too short: it has 7 bytes and needs at least 32"}},
+		"swapped, not text":               {one + "livekit: { keys: { SECRET: 7 } }\n", []string{"FILE line 3: projects[0].livekit.keys[0]: must be text: put it into quotes"}},
+		"a secret for an id, twice":       {one + "livekit:\n      keys:\n        SECRET: x\n        SECRET: y\n", []string{"FILE line 6: mapping key \"…\" already defined at [5:9]"}},
+		"a secret for an id, elsewhere":   {one + "livekit: { keys: { SECRET: " + goodSecret + " } }\n  - name: b\n    livekit: { keys: { SECRET: " + goodSecret + " } }\n", nil},
+		"public_key":                      {one + "liveblocks: { secret_key: pk_x, public_key: SECRET }\n", []string{"FILE line 3: projects[0].liveblocks.secret_key: the secret is too short: it has 4 bytes and needs at least 32", "FILE line 3: projects[0].liveblocks.secret_key: does not begin with sk_", "FILE line 3: projects[0].liveblocks.public_key: does not begin with pk_"}},
+		"domain_id":                       {one + "daily: { domain_name: a, domain_id: SECRET, api_keys: [" + goodSecret + "] }\n", []string{"FILE line 3: projects[0].daily.domain_id: is not a UUID in lower case"}},
+		"domain_name, twice":              {one + "daily: { domain_name: SECRET, domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbb, api_keys: [" + goodSecret + "] }\n  - name: b\n    daily: { domain_name: SECRET, domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbc, api_keys: [" + goodSecret + "x] }\n", []string{"FILE line 5: projects[1].daily.domain_name: this domain is in project \"a\" already; it belongs to one project"}},
+		"revoked_keys":                    {one + "livekit: { keys: { SECRET: " + goodSecret + " }, revoked_keys: [SECRET] }\n", []string{"FILE line 3: projects[0].livekit.revoked_keys[0]: this key is revoked here and listed as a key of project \"a\""}},
+		"an unknown key":                  {one + "livekit:\n      keys: { APIb: " + goodSecret + " }\n      SECRET: x\n", []string{"FILE line 5: unknown key, which is not shown as it may be a secret"}},
+		"an unknown key at the top":       {"SECRET: x\n", []string{"FILE line 1: unknown key, which is not shown as it may be a secret"}},
+		"webhooks, api_key":               {project + "    webhooks: [{ url: https://x, api_key: SECRET }]\n", []string{"FILE line 5: projects[0].webhooks[0].api_key: is none of the project's livekit.keys"}},
+		"webhooks, include":               {project + "    webhooks: [{ url: https://x, api_key: APIacme, include: [SECRET] }]\n", nil},
+		"an alias that is none":           {one + "livekit: { keys: { APIb: *SECRET } }\n", nil},
+		"a secret under it, in the wrong": {one + "livekit: { keys: { APIb: { SECRET: x } } }\n", nil},
+	}
+	for name, test := range tests {
+		for i, misplaced := range []string{goodSecret[:31] + "!", goodSecret, odd, "sk_" + goodSecret, short} {
+			if misplaced == short && (strings.HasPrefix(name, "a secret for an id") || strings.HasPrefix(name, "revoked") || strings.HasPrefix(name, "swapped, not")) {
+				continue // nothing tells it from an id
+			}
+			t.Run(fmt.Sprint(name, " ", i), func(t *testing.T) {
+				file := writeConfig(t, strings.ReplaceAll(test.text, "SECRET", misplaced))
+				_, err := (&serveCmd{Config: file}).settings()
+				if err == nil {
+					t.Fatal("accepted")
+				}
+				if strings.Contains(err.Error(), misplaced) {
+					t.Errorf("it shows the secret: %s", err)
+				}
+				if want := strings.ReplaceAll(strings.Join(test.want, "\n"), "FILE", file); want != "" && err.Error() != want {
+					t.Errorf("got  %s\nwant %s", err, want)
+				}
+			})
+		}
+	}
+}
 
 func TestUnreadableConfig(t *testing.T) {
 	_, err := (&serveCmd{Config: "/does/not/exist.yaml"}).settings()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -72,19 +73,11 @@ func readConfig(name string, c *config) (where places, err error) {
 func (w places) walk(path string, n ast.Node) {
 	switch n := n.(type) {
 	case *ast.MappingNode:
-		for _, v := range n.Values {
-			w.walk(path, v)
+		for i, v := range n.Values {
+			w.value(path, i, v)
 		}
-	case *ast.MappingValueNode:
-		key := n.Key.GetToken()
-		if path != "" {
-			path += "."
-		}
-		path += key.Value
-		w.line[path] = key.Position.Line
-		w.path[spot(key)] = path
-		w.path[spot(n.Value.GetToken())] = path
-		w.walk(path, n.Value)
+	case *ast.MappingValueNode: // the only one of its mapping
+		w.value(path, 0, n)
 	case *ast.SequenceNode:
 		for i, v := range n.Values {
 			at := fmt.Sprintf("%s[%d]", path, i)
@@ -93,6 +86,48 @@ func (w places) walk(path string, n ast.Node) {
 			w.walk(at, v)
 		}
 	}
+}
+
+// value walks a key of a mapping and its value.
+func (w places) value(path string, i int, n *ast.MappingValueNode) {
+	key := n.Key.GetToken()
+	switch {
+	case strings.HasSuffix(path, ".livekit.keys"):
+		text := ""
+		if v, ok := n.Value.(ast.ScalarNode); ok {
+			text, _ = v.GetValue().(string)
+		}
+		path = namedSecret{key.Value, secret(text)}.path(path, i)
+	case plainWord.MatchString(key.Value):
+		path = strings.TrimPrefix(path+"."+key.Value, ".")
+	default:
+		path = strings.TrimPrefix(path+"."+unshown, ".")
+	}
+	w.line[path] = key.Position.Line
+	w.path[spot(key)] = path
+	w.path[spot(n.Value.GetToken())] = path
+	w.walk(path, n.Value)
+}
+
+// plainWord is how our own keys look. Another one may be a secret in the wrong
+// place, and is not shown.
+var plainWord = regexp.MustCompile(`^[a-z_]{1,31}$`)
+
+const unshown = "…"
+
+// keyID is how the id of an API key looks: shorter than any secret may be, and
+// without the marks of one.
+var keyID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,30}$`)
+
+// path names a key of a list by its id, or by its place when the id looks like
+// a secret, or the secret like an id.
+func (k namedSecret) path(list string, i int) string {
+	marked := strings.HasPrefix(k.ID, "sk_") || strings.HasPrefix(k.ID, "whsec_")
+	swapped := strings.HasPrefix(string(k.Secret), "API") && !strings.HasPrefix(k.ID, "API")
+	if marked || swapped || !keyID.MatchString(k.ID) {
+		return fmt.Sprintf("%s[%d]", list, i)
+	}
+	return list + "." + k.ID
 }
 
 // spot is a token's position as a key of a map.
@@ -137,7 +172,11 @@ func (w places) explain(err error) error {
 	t := lib.GetToken()
 	switch {
 	case errors.As(err, &unknown):
-		return fmt.Errorf("%s line %d: unknown key %q", w.file, t.Position.Line, w.name(t))
+		name := w.name(t)
+		if strings.HasSuffix(name, unshown) {
+			return fmt.Errorf("%s line %d: unknown key, which is not shown as it may be a secret", w.file, t.Position.Line)
+		}
+		return fmt.Errorf("%s line %d: unknown key %q", w.file, t.Position.Line, name)
 	case errors.As(err, &mismatch):
 		return w.at(t, "must be "+wanted(mismatch.DstType.Kind().String()))
 	case errors.As(err, &overflow):
@@ -145,14 +184,22 @@ func (w places) explain(err error) error {
 	case errors.As(err, &kind):
 		return w.at(t, kind.Expected.YAMLName()+" is expected here")
 	}
-	return fmt.Errorf("%s line %d: %s", w.file, t.Position.Line, lib.GetMessage())
+	return fmt.Errorf("%s line %d: %s", w.file, t.Position.Line, inQuotes.ReplaceAllStringFunc(lib.GetMessage(), func(quoted string) string {
+		if plainWord.MatchString(strings.Trim(quoted, `"`)) {
+			return quoted
+		}
+		return `"` + unshown + `"`
+	}))
 }
+
+// inQuotes is what the library quotes of the file.
+var inQuotes = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
 func (w places) name(t *token.Token) string {
 	if path, ok := w.path[spot(t)]; ok {
 		return path
 	}
-	return t.Value
+	return unshown
 }
 
 func (w places) at(t *token.Token, text string) error {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 )
 
 // joinCmd joins a room from the terminal.
@@ -28,7 +29,7 @@ func (joinCmd) Help() string {
 	return `
 Shows in words who comes and goes, what is said, whose rights change and what is refused. Every line you type is sent to everybody in the room; lines that begin with a slash are commands, /help lists them.
 
-With --json every text message of the server is one line of output, as it came. Binary frames are {"type":"frame","base64":"…"}. The last line is {"type":"closed","code":1000,"reason":"left","reconnect":false}; code 1006 means that the connection ended without a code. Every line of input is sent as it is, once the room is joined; {"type":"frame","base64":"…"} sends a binary frame. Receipts (ack) are sent by the command itself.
+With --json every text message of the server is one line of output, as it came. Binary frames are {"type":"frame","base64":"…"}. The last line is {"type":"closed","code":1000,"reason":"left","reconnect":false}; code 1006 means that the connection ended without a code. Every line of input is sent as it is, once the room is joined; {"type":"frame","base64":"…"} sends a binary frame. Receipts (ack) are sent by the command itself. After {"type":"moved",…} the session goes on in another room. A call of the application, {"type":"rpc","rpc":"RPC_…",…}, is answered by {"type":"rpcReply","id":1,"rpc":"RPC_…","payload":"…"}.
 
 The end of the input does not end the session, except that Ctrl-D at a terminal leaves. SIGINT and SIGTERM leave.
 
@@ -78,7 +79,7 @@ func (j *joinCmd) Run(ctx context.Context, std *streams) error {
 		return nil
 	case end.err != nil && !l.joinedOnce:
 		err := end.err
-		if isLocal(address) {
+		if isLocal(address) && errors.Is(err, syscall.ECONNREFUSED) {
 			err = withHint(err, "is a server running there? usher serve --dev starts one")
 		}
 		return err

@@ -38,6 +38,7 @@ func init() { // a plain initializer would refer to itself through /help
 		"/promote":  {"/promote IDENTITY", "let somebody publish and send data", promotion(true)},
 		"/demote":   {"/demote IDENTITY", "let somebody only watch", promotion(false)},
 		"/remove":   {"/remove IDENTITY", "put somebody out for good", (*plainFace).remove},
+		"/reply":    {"/reply TEXT", "answer the application's last call", (*plainFace).reply},
 		"/leave": {"/leave", "leave the room", func(*plainFace, string) ([]request, error) {
 			return []request{leaveRequest()}, nil
 		}},
@@ -63,10 +64,11 @@ func (f *plainFace) line(text []byte) []request {
 	return requests
 }
 
-// ask makes a request with a new id and remembers what it is for.
+// ask makes a request with a new id and remembers what it is for. The success
+// of those is told that nothing else tells.
 func (f *plainFace) ask(what string, m wire.Message) []request {
 	f.lastID++
-	f.asked[f.lastID] = what
+	f.asked[f.lastID] = errand{what, m.Type == "updateParticipant" || m.Type == "removeParticipant" || m.Type == "rpcReply"}
 	m.ID = f.lastID
 	return []request{{id: m.ID, text: encode(m)}}
 }
@@ -76,14 +78,13 @@ func (f *plainFace) list(string) ([]request, error) {
 	if me == nil {
 		return nil, nil
 	}
-	f.say(plainInk, "  %s (you) may %s", me.title(), me.Permissions.words())
+	f.say(plainInk, "  %s (you) may %s", me.title(), me.Permissions.wordsOf("your", "you"))
 	for _, p := range f.others() {
 		note := ""
 		if p.State == "reconnecting" {
 			note = " (connection lost)"
 		}
-		f.say(plainInk, "  %s%s may %s", p.title(), note,
-			strings.ReplaceAll(p.Permissions.words(), " your own ", " its own "))
+		f.say(plainInk, "  %s%s may %s", p.title(), note, p.Permissions.wordsOf("its", "it"))
 	}
 	return nil, nil
 }
@@ -141,6 +142,15 @@ func (f *plainFace) remove(identity string) ([]request, error) {
 		return nil, fmt.Errorf("who?")
 	}
 	return f.ask("removing "+identity, wire.Message{Type: "removeParticipant", Identity: identity}), nil
+}
+
+func (f *plainFace) reply(text string) ([]request, error) {
+	if f.call == "" {
+		return nil, fmt.Errorf("no call waits for a reply")
+	}
+	m := wire.Message{Type: "rpcReply", RPC: f.call, Payload: encode(text)}
+	f.call = ""
+	return f.ask("your reply", m), nil
 }
 
 func orNothing(s string) string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -23,7 +24,16 @@ type plainFace struct {
 	people map[string]*person // by sid; those that are shown
 	room   string
 	lastID uint64
-	asked  map[uint64]string // what requests without an answer were for
+	asked  map[uint64]errand // requests without an answer
+	call   string            // the last remote call, until it is answered
+}
+
+// An errand is what a request is for.
+type errand struct {
+	what string // "demoting bob"
+	// told says that its success is told: what it changes may be nothing, or
+	// somebody who is not shown, and then no event tells it.
+	told bool
 }
 
 // A person is a participant as the protocol tells it, as far as it is shown here.
@@ -62,7 +72,7 @@ func newPlainFace(std *streams) *plainFace {
 		colour:   isTerminal(std.Out) && os.Getenv("NO_COLOR") == "",
 		terminal: isTerminal(std.In),
 		people:   map[string]*person{},
-		asked:    map[uint64]string{},
+		asked:    map[uint64]errand{},
 	}
 }
 
@@ -147,8 +157,10 @@ type changeEvent struct {
 func (f *plainFace) message(m message) {
 	var err error
 	switch m.Type {
-	case "joined":
+	case "joined", "moved":
 		err = f.joined(m)
+	case "rpc":
+		err = f.called(m)
 	case "participantJoined", "participantLeft", "participantUpdated", "participants":
 		var e changeEvent
 		if err = json.Unmarshal(m.text, &e); err == nil {
@@ -178,7 +190,7 @@ func (f *plainFace) message(m message) {
 	case "reconnect":
 		f.say(change, "* the server is about to stop; coming back by itself if it can")
 	case "ok":
-		f.answered(m.ID)
+		err = f.answered(m)
 	case "error":
 		err = f.refused(m)
 	}
@@ -204,21 +216,30 @@ func (f *plainFace) joined(m message) error {
 		return fmt.Errorf("it does not say who joined")
 	}
 	again := f.self == e.Self.SID
-	f.self, f.room = e.Self.SID, e.Room.Name
+	moved := again && f.room != e.Room.Name
+	f.self = e.Self.SID
 	if m.Recovered {
 		f.people[f.self] = e.Self
-		f.say(change, "* back in %s; nothing was missed", f.room)
+		f.say(change, "* back in %s; nothing was missed", f.room) // if it was moved, that is told next
 		return nil
 	}
+	f.room = e.Room.Name
 	f.people = map[string]*person{f.self: e.Self}
 	for _, p := range e.Participants {
 		f.people[p.SID] = p
 	}
-	if again {
+	switch {
+	case moved:
+		f.call = "" // nobody waits for the reply any more
+		f.say(change, "* you were moved to room %s", f.room)
+	case again:
 		f.say(change, "* back in %s; something may have been missed", f.room)
-	} else {
+	default:
+		f.call = ""
 		f.say(change, "* you are %s in room %s", e.Self.title(), f.room)
-		f.say(plainInk, "  you may %s", e.Self.Permissions.words())
+	}
+	if !again || moved {
+		f.say(plainInk, "  you may %s", e.Self.Permissions.wordsOf("your", "you"))
 	}
 	f.roster(e.Room.NumParticipants)
 	return nil
@@ -297,9 +318,13 @@ func (f *plainFace) updated(p *person, changed []string) {
 	for _, what := range changed {
 		switch what {
 		case "name":
-			f.say(with, "* %s name is now %s", strings.Replace(whose, p.title(), p.Identity, 1), strconv.Quote(p.Name))
+			name := strconv.Quote(p.Name)
+			if p.Name == "" {
+				name = "gone"
+			}
+			f.say(with, "* %s name is now %s", strings.Replace(whose, p.title(), p.Identity, 1), name)
 		case "metadata":
-			f.say(with, "* %s metadata: %s", whose, p.Metadata)
+			f.say(with, "* %s metadata: %s", whose, cmp.Or(p.Metadata, "none"))
 		case "attributes":
 			f.say(with, "* %s attributes: %s", whose, pairs(p.Attributes))
 		case "permissions", "permission":
@@ -400,8 +425,40 @@ func (f *plainFace) data(m message) error {
 	return nil
 }
 
-func (f *plainFace) answered(id uint64) {
-	delete(f.asked, id)
+// called shows a remote call.
+func (f *plainFace) called(m message) error {
+	var e struct {
+		RPC     string `json:"rpc"`
+		Method  string `json:"method"`
+		Payload string `json:"payload"`
+	}
+	if err := json.Unmarshal(m.text, &e); err != nil {
+		return err
+	}
+	f.call = e.RPC
+	f.say(change, "* the application calls %s: %s", e.Method, orNothing(e.Payload))
+	f.say(plainInk, "  /reply TEXT answers it")
+	return nil
+}
+
+func (f *plainFace) answered(m message) error {
+	asked := f.asked[m.ID]
+	delete(f.asked, m.ID)
+	if !asked.told {
+		return nil
+	}
+	var e struct {
+		Participant *person `json:"participant"`
+	}
+	if err := json.Unmarshal(m.text, &e); err != nil {
+		return err
+	}
+	if p := e.Participant; p != nil {
+		f.say(plainInk, "  done: %s may %s", p.title(), p.Permissions.wordsOf("its", "it"))
+	} else {
+		f.say(plainInk, "  done: %s", asked.what)
+	}
+	return nil
 }
 
 func (f *plainFace) refused(m message) error {
@@ -414,7 +471,7 @@ func (f *plainFace) refused(m message) error {
 	if err := json.Unmarshal(m.text, &e); err != nil {
 		return err
 	}
-	what := f.asked[m.ID]
+	what := f.asked[m.ID].what
 	delete(f.asked, m.ID)
 	if what == "" {
 		what = "the request"

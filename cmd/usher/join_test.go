@@ -63,8 +63,13 @@ func TestJoinInWords(t *testing.T) {
 	ada.says("* bob (Robert)'s permissions changed: may not publish tracks any more")
 	bob.types("and now?")
 	bob.says("! refused: your message: not allowed, canPublishData is missing; it was taken away during the session")
+	demoted := "  done: bob (Robert) may receive tracks, change its own name and metadata; not publish tracks, send data"
+	ada.says(demoted)
+	ada.types("/demote bob") // changes nothing
+	ada.says(demoted)
 	ada.types("/promote bob")
 	bob.says("* your permissions changed: may now publish tracks, may now send data")
+	ada.says("  done: bob (Robert) may publish tracks, send data, receive tracks")
 	bob.types("thanks")
 	ada.says("bob: thanks")
 	bob.types("/demote ada")
@@ -82,6 +87,7 @@ func TestJoinInWords(t *testing.T) {
 	ada.types("/remove bob")
 	ada.says("* bob (Robert) was removed")
 	bob.says("* closed: an administrator removed you (4508 removed")
+	ada.says("  done: removing bob")
 	if code := bob.wait(); code != 1 {
 		t.Errorf("put out: got exit code %d, want 1", code)
 	}

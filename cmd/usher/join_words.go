@@ -38,6 +38,10 @@ func leaveWords(reason string) string {
 		return "left: the room was deleted"
 	case "SERVER_SHUTDOWN":
 		return "left: the server stops"
+	case "MIGRATION":
+		return "was moved to another room"
+	case "UNKNOWN_REASON":
+		return "is not seen any more"
 	}
 	return "left"
 }
@@ -76,7 +80,8 @@ func (r rights) list() []right {
 	}
 }
 
-func (r rights) words() string {
+// wordsOf tells the rights of somebody, whose pronouns are given.
+func (r rights) wordsOf(whose, whom string) string {
 	var may, mayNot []string
 	for _, right := range r.list() {
 		switch {
@@ -94,9 +99,9 @@ func (r rights) words() string {
 		words += "; not " + strings.Join(mayNot, ", ")
 	}
 	if r.Hidden {
-		words += "; nobody sees you"
+		words += "; nobody sees " + whom
 	}
-	return strings.ReplaceAll(words, " its own ", " your own ")
+	return strings.ReplaceAll(words, " its own ", " "+whose+" own ")
 }
 
 // permissionChange says what is different.
@@ -133,9 +138,16 @@ func refusalWords(code, permission, layer, text string) string {
 		}
 		return "not allowed, " + permission + " is missing; " + layerWords(layer)
 	case "not_found":
+		if text != "" {
+			return text
+		}
 		return "no such participant or track"
 	case "rate_limited":
 		return "too many messages; wait a moment"
+	case "moved":
+		return "you were moved to another room at that moment; send it again if it is for here"
+	case "unavailable":
+		return "the server cannot store it; what it takes away is in force, perhaps only until a restart"
 	}
 	if text == "" {
 		return code
@@ -191,7 +203,7 @@ var closeWords = map[wire.CloseCode]string{
 	wire.InvalidToken:      "the token is not valid here",
 	wire.TokenExpired:      "the token has expired",
 	wire.TokenNotYetValid:  "the token is not valid yet",
-	wire.TokenRevoked:      "the token was revoked",
+	wire.TokenRevoked:      "the token was revoked; one that is issued from now on may do",
 	wire.NotAllowed:        "the token does not allow joining",
 	wire.RoomNotFound:      "there is no such room, and this token may not make it",
 	wire.RoomFull:          "the room is full",

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -362,6 +363,8 @@ func (l *link) take(m message) {
 	switch m.Type {
 	case "joined":
 		l.rejoined(m)
+	case "moved":
+		l.moved(m)
 	case "ok", "error", "pong":
 		// Replies come in the order of the requests.
 		for len(l.unanswered) > 0 && l.unanswered[0].id <= m.ID {
@@ -406,6 +409,19 @@ func (l *link) rejoined(m message) {
 	}
 }
 
+// moved goes on in another room. What was not sent yet is for that one, so the
+// receipt goes first: until the server has it, it refuses every request.
+func (l *link) moved(m message) {
+	l.session, l.secret = m.Session, m.Secret
+	if m.Token != "" { // else one follows
+		l.token = m.Token
+	}
+	if !l.leaving {
+		l.acked = l.received
+		l.waiting = append([]request{l.receipt()}, l.waiting...)
+	}
+}
+
 // ack tells the server how much has arrived, when that is at least n more than
 // it was told.
 func (l *link) ack(n uint64) {
@@ -413,7 +429,11 @@ func (l *link) ack(n uint64) {
 		return
 	}
 	l.acked = l.received
-	l.waiting = append(l.waiting, request{text: encode(wire.Message{Type: "ack", Received: l.received})})
+	l.waiting = append(l.waiting, l.receipt())
+}
+
+func (l *link) receipt() request {
+	return request{text: encode(wire.Message{Type: "ack", Received: l.received})}
 }
 
 // leave asks the server to end the session, after what is waiting to be sent.
@@ -440,7 +460,8 @@ func closed(err error) closing {
 // dialError says in words why there is no connection.
 func dialError(url string, res *http.Response, err error) error {
 	if res != nil {
-		return fmt.Errorf("%s answers %q, which is no WebSocket", url, res.Status)
+		body, _ := io.ReadAll(res.Body) // the library keeps a little of it
+		return &noWebSocketError{fmt.Sprintf("%s answers %q, which is no WebSocket", url, res.Status), string(body)}
 	}
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		err = inner // the outer ones only repeat the address

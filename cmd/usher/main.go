@@ -6,7 +6,9 @@
 //	usher serve --config usher.yaml   a server for everybody
 //	usher token create …              a token to join with
 //	usher join …                      a room in the terminal
+//	usher room list …                 which rooms there are
 //	usher participant list …          who is in a room, and what they may do
+//	usher revoke …                    tokens that let nobody in any more
 //
 // Every command explains itself with --help. The exit code is 0 after success
 // or a clean stop, 1 after a failure and 2 when the command line is wrong.
@@ -36,20 +38,24 @@ func main() {
 	go func() { // as long as the process
 		<-signals // asks for a clean stop
 		stop()
-		if len(os.Args) > 1 && os.Args[1] == "join" {
-			// One wish can arrive twice, as a signal to the process and as one
-			// to its group, and a client still has its last line to print.
-			time.Sleep(200 * time.Millisecond)
+		for wish := time.After(oneWish); ; {
 			select {
 			case <-signals:
-			default:
+				if wish == nil { // has lost its patience
+					os.Exit(exitFailure)
+				}
+			case <-wish:
+				wish = nil
 			}
 		}
-		<-signals // has lost its patience
-		os.Exit(exitFailure)
 	}()
 	os.Exit(run(ctx, os.Args[1:], &streams{os.Stdin, os.Stdout, os.Stderr}))
 }
+
+// oneWish is how long after a signal another one is the same wish: it can
+// arrive twice, as a signal to the process and as one to its group. timeout(1)
+// sends both.
+const oneWish = 200 * time.Millisecond
 
 // streams is where a command reads and writes.
 type streams struct {
@@ -62,7 +68,11 @@ type commands struct {
 	Serve       serveCmd       `cmd:"" help:"Run the server."`
 	Token       tokenCmd       `cmd:"" help:"Make, check and explain tokens."`
 	Join        joinCmd        `cmd:"" help:"Join a room from the terminal."`
+	Room        roomCmd        `cmd:"" help:"See and change rooms through a server's API."`
 	Participant participantCmd `cmd:"" help:"See and change the participants of a room through a server's API."`
+	Revoke      revokeCmd      `cmd:"" help:"Refuse tokens through a server's API, and put out who came with one."`
+	Revocation  revocationCmd  `cmd:"" help:"List and lift what was revoked."`
+	Store       storeCmd       `cmd:"" help:"Check, repair and export the durable state of a server that is stopped."`
 
 	Help    helpFlag    `short:"h" help:"Explain the command."`
 	Version versionFlag `help:"Print the version."`
@@ -88,9 +98,13 @@ func run(ctx context.Context, args []string, std *streams) int {
 	for line := range strings.Lines(err.Error()) {
 		fmt.Fprintf(std.Err, "usher: %s\n", strings.TrimSuffix(line, "\n"))
 	}
-	var hint *hintError
-	if errors.As(err, &hint) {
-		fmt.Fprintf(std.Err, "usher: hint: %s\n", hint.hint)
+	var hinted *hintError
+	hint := wayHint(err)
+	if hint == "" && errors.As(err, &hinted) {
+		hint = hinted.hint
+	}
+	if hint != "" {
+		fmt.Fprintf(std.Err, "usher: hint: %s\n", hint)
 	}
 	var usage *usageError
 	if errors.As(err, &usage) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,15 +20,31 @@ func (s *served) api(args ...string) (code int, out, err string) {
 		addr = s.admin
 	}
 	command, more := args[0], args[1:] // what is given comes last and counts
-	c := start(s.t, append([]string{"participant", command,
-		"--url", "http://" + addr, "--room", "lobby", "--api-key", devKey, "--api-secret", devSecret}, more...)...)
+	return s.calls(addr, append([]string{"participant", command, "--room", "lobby"}, more...)...)
+}
+
+// asks runs a command that calls the API.
+func (s *served) asks(args ...string) (code int, out, err string) {
+	s.t.Helper()
+	return s.calls(s.addr, args...)
+}
+
+func (s *served) calls(addr string, args ...string) (code int, out, err string) {
+	s.t.Helper()
+	keys := []string{"--url", "http://" + addr, "--api-key", devKey, "--api-secret", devSecret}
+	n := 1
+	for n < len(args) && !strings.HasPrefix(args[n], "-") {
+		n++
+	}
+	c := start(s.t, slices.Concat(args[:n], keys, args[n:])...)
 	code = c.wait()
 	return code, c.out.text(), c.err.text()
 }
 
-func TestParticipant(t *testing.T) {
-	s := serve(t, "--admin-addr", "127.0.0.1:0")
-	expect := func(code int, what ...string) func(int, string, string) {
+// expecter returns what checks the exit code of a command and what it printed,
+// whatever the space between words.
+func expecter(t *testing.T) func(code int, what ...string) func(int, string, string) {
+	return func(code int, what ...string) func(int, string, string) {
 		return func(got int, out, err string) {
 			t.Helper()
 			if got != code {
@@ -40,6 +57,11 @@ func TestParticipant(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestParticipant(t *testing.T) {
+	s := serve(t, "--admin-addr", "127.0.0.1:0")
+	expect := expecter(t)
 	expect(0, `nobody is in room "lobby"`)(s.api("list"))
 	expect(1, `usher: "ada" is not in room "lobby"`)(s.api("get", "--identity", "ada"))
 
@@ -68,6 +90,11 @@ func TestParticipant(t *testing.T) {
 		s.api("update", "--identity", "bob", "--can-publish", "--can-publish-source", "microphone"))
 	bob.says("* your permissions changed: may now publish microphone")
 	expect(0, "may publish, subscribe")(s.api("update", "--identity", "bob", "--can-publish-source", "all"))
+	if _, out, _ := s.api("update", "--identity", "bob", "--name", "", "--metadata", ""); strings.Contains(out, "name") || strings.Contains(out, "metadata") {
+		t.Errorf("name and metadata were not cleared:\n%s", out)
+	}
+	bob.says("* your name is now gone")
+	bob.says("* your metadata: none")
 
 	_, out, _ := s.api("get", "--identity", "bob", "--json")
 	var info participantInfo

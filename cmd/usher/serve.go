@@ -84,6 +84,7 @@ func (s *serveCmd) Run(ctx context.Context, std *streams) error {
 			return err
 		}
 	}
+	s.warn(cfg, log)
 	if later := cfg.later(); s.Config != "" && len(later) > 0 {
 		log.Info("configured, but not served by this version", "features", strings.Join(later, " "))
 	}
@@ -105,6 +106,14 @@ func (s *serveCmd) Run(ctx context.Context, std *streams) error {
 	return group.Wait()
 }
 
+// warn tells of settings that work and make the server everybody's.
+func (s *serveCmd) warn(cfg *config, log *slog.Logger) {
+	if ids := cfg.publicKeys(); !s.Dev && len(ids) > 0 {
+		log.Warn("anybody can make tokens for this server: the secret is the sample of the documentation; openssl rand -hex 32 prints a good one",
+			"keys", strings.Join(ids, " "))
+	}
+}
+
 // reload takes over what may change while the server runs.
 func (s *serveCmd) reload(srv *server, level *slog.LevelVar, log *slog.Logger) {
 	if s.Config == "" {
@@ -121,6 +130,7 @@ func (s *serveCmd) reload(srv *server, level *slog.LevelVar, log *slog.Logger) {
 		return
 	}
 	level.Set(next.Log.slogLevel())
+	s.warn(next, log)
 	log.Info("configuration reloaded", "projects", len(next.Projects))
 }
 
@@ -202,10 +212,11 @@ func (s *server) serve(group *errgroup.Group) {
 // announce prints where to go and what to say there. Only --dev does: its
 // tokens are worth nothing.
 func (s *server) announce(w io.Writer) error {
-	const (
-		roomName = "demo"
-		validFor = 24 * time.Hour
-	)
+	const roomName = "demo"
+	validFor := 24 * time.Hour
+	if most := time.Duration(s.cfg.Limits.TokenLife); most > 0 {
+		validFor = min(validFor, most)
+	}
 	project := s.cfg.Projects[0]
 	if len(project.LiveKit.Keys) == 0 {
 		return nil
@@ -220,7 +231,9 @@ func (s *server) announce(w io.Writer) error {
 		grant          livekit.VideoGrant
 	}{
 		{"host", "Host", livekit.VideoGrant{RoomAdmin: true, CanUpdateOwnMetadata: yes()}},
-		{"viewer", "Viewer", livekit.VideoGrant{CanPublish: new(bool)}},
+		{"speaker", "Speaker", livekit.VideoGrant{CanUpdateOwnMetadata: yes()}},
+		// Off the stage, but not silent: chat, reactions and a raised hand.
+		{"viewer", "Viewer", livekit.VideoGrant{CanPublish: new(bool), CanPublishData: yes(), CanUpdateOwnMetadata: yes()}},
 	} {
 		who.grant.RoomJoin, who.grant.Room = true, roomName
 		token, err := livekit.Mint(key.ID, auth.Secret(key.Secret), livekit.Claims{

@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -27,7 +28,7 @@ func TestServeDev(t *testing.T) {
 	s := serve(t)
 	s.says("usher serves for development on http://" + s.addr)
 	tokens := map[string]string{}
-	for _, who := range []string{"host", "viewer"} {
+	for _, who := range []string{"host", "speaker", "viewer"} {
 		s.says("as " + who)
 		line := strings.TrimSpace(s.says("http://" + s.addr + "/demo#token="))
 		u, err := url.Parse(line)
@@ -62,7 +63,7 @@ func TestServeDev(t *testing.T) {
 	host.says("you are host (Host) in room demo")
 	host.says("moderate participants")
 	viewer := join(t, s.addr, tokens["viewer"])
-	viewer.says("you may receive tracks; not publish tracks")
+	viewer.says("you may send data, receive tracks, change your own name and metadata; not publish tracks")
 	host.says("viewer (Viewer) joined")
 }
 
@@ -113,6 +114,48 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// Who calls a server with the wrong scheme is told the right one.
+func TestWrongScheme(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	certificate(t, cert, key)
+	plain, secure := serve(t), serve(t, "--tls-cert", cert, "--tls-key", key)
+	const (
+		drop = "usher: hint: a server is there, and it speaks without TLS: begin the address with ws:// or http://"
+		add  = "usher: hint: a server is there, and it speaks TLS: begin the address with wss:// or https://"
+		sign = "usher: hint: the server's certificate is not trusted here; on Linux, SSL_CERT_FILE=cert.pem in the environment trusts the one in that file"
+	)
+	for _, test := range []struct{ url, hint string }{
+		{"wss://" + plain.addr, drop}, {"https://" + plain.addr, drop},
+		{"ws://" + secure.addr, add}, {"http://" + secure.addr, add},
+		{"wss://" + secure.addr, sign}, {"https://" + secure.addr, sign},
+	} {
+		for _, args := range [][]string{
+			{"join", "--url", test.url},
+			{"participant", "list", "--url", test.url, "--room", "lobby", "--api-key", devKey, "--api-secret", devSecret},
+		} {
+			t.Run(args[0]+" "+test.url, func(t *testing.T) {
+				c := start(t, args...)
+				if code := c.wait(); code != 1 {
+					t.Errorf("got exit code %d, want 1", code)
+				}
+				if got := c.err.last(); got != test.hint {
+					t.Errorf("got  %s\nwant %s", got, test.hint)
+				}
+			})
+		}
+	}
+
+	// A server that answers is running: that it might not be is no help.
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	c := start(t, "join", "--url", other.URL)
+	c.wait()
+	if got, want := c.err.last(), `usher: ws://`+other.Listener.Addr().String()+`/session answers "404 Not Found", which is no WebSocket`; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 // certificate writes a certificate for the loopback address, and returns who
 // trusts it.
 func certificate(t *testing.T, certFile, keyFile string) *x509.CertPool {
@@ -151,7 +194,7 @@ func certificate(t *testing.T, certFile, keyFile string) *x509.CertPool {
 // serveConfig starts a server with a configuration in a process of its own.
 func serveConfig(t *testing.T, file string) (s *terminal, addr string, signal func(os.Signal)) {
 	t.Helper()
-	s, signal = startProcess(t, "serve", "--config", file, "--addr", "127.0.0.1:0")
+	s, signal = startProcess(t, "serve", "--config", file, "--addr", "127.0.0.1:0", "--data", t.TempDir())
 	return s, listenAddr(s.logs("msg=listening")), signal
 }
 
@@ -228,10 +271,37 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	ada.says(`"type":"joined"`)
 	signal(syscall.SIGTERM)
 	ada.says(`"type":"reconnect"`)
-	signal(syscall.SIGTERM)
+	again, ended := time.NewTicker(oneWish), make(chan struct{}) // sooner it is the same wish
+	defer again.Stop()
+	defer close(ended)
+	go func() {
+		for {
+			select {
+			case <-again.C:
+				signal(syscall.SIGTERM)
+			case <-ended:
+				return
+			}
+		}
+	}()
 	if code := s.wait(); code != 1 {
 		t.Errorf("got exit code %d, want 1: that was no clean stop", code)
 	}
+}
+
+// timeout(1) signals the process, and then its group: that is one wish.
+func TestTwoSignalsAtOnceAreOneWish(t *testing.T) {
+	s, addr, signal := serveConfig(t, writeConfig(t, configWith("drain: 1s\n", "", "APIa")))
+	ada := join(t, addr, mintWith(t, "APIa", "ada"), "--json")
+	ada.says(`"type":"joined"`)
+	signal(syscall.SIGTERM)
+	signal(syscall.SIGINT) // another one, as two of a kind can become one on the way
+	ada.says(`"type":"reconnect"`, `"afterMs":`)
+	ada.says(`{"type":"closed","code":4000,"reason":"server_shutdown`, `"reconnect":true}`)
+	if code := s.wait(); code != 0 {
+		t.Errorf("got exit code %d, want 0", code)
+	}
+	s.logs("msg=stopped")
 }
 
 func TestReload(t *testing.T) {
@@ -248,6 +318,9 @@ func TestReload(t *testing.T) {
 	reload()
 	s.logs("level=ERROR", "line 6: drain", "the one before stays in force")
 	join(t, addr, mintWith(t, "APIa", "eve"), "--json").says(`"type":"joined"`)
+	rewrite(t, file, strings.ReplaceAll(configWith("", "", "APIa"), "APIa: "+secretOf("APIa"), secretOf("APIa")+": APIa"))
+	reload()
+	s.logs("level=ERROR", "livekit.keys[0]: the secret is too short", "the one before stays in force")
 
 	// A key that is gone is retired: its tokens are refused, its sessions go
 	// on, with tokens of a key that is there. A revoked one takes them along.
@@ -272,6 +345,47 @@ func TestReload(t *testing.T) {
 	}
 }
 
+func TestTokenLife(t *testing.T) {
+	s := serve(t, "--config", writeConfig(t, "limits: { token_life: 90m }\n"))
+	s.says("as viewer")
+	line := strings.TrimSpace(s.says("#token="))
+	_, short, _ := strings.Cut(line, "#token=")
+	join(t, s.addr, short, "--json").says(`"type":"joined"`)
+	join(t, s.addr, mint(t, "ada", nil), "--json").says(`"type":"joined"`)
+	long, err := livekit.Mint(devKey, auth.Secret(devSecret), livekit.Claims{Identity: "eve",
+		Video: &livekit.VideoGrant{RoomJoin: true, Room: "lobby"}}, 2*time.Hour, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	join(t, s.addr, long, "--json").says(`{"type":"closed","code":4500`)
+}
+
+// A secret that is in the documentation is no secret.
+func TestPublicSecret(t *testing.T) {
+	sample := sampleConfig(t)
+	file := writeConfig(t, sample)
+	s, _, hangup := serveConfig(t, file)
+	const warning = "anybody can make tokens for this server"
+	s.logs("level=WARN", warning, "openssl rand -hex 32", "keys=APIacme")
+	hangup(syscall.SIGHUP)
+	s.logs("level=WARN", warning)
+	s.logs("configuration reloaded")
+	rewrite(t, file, configWith("", "", "APIa"))
+	hangup(syscall.SIGHUP)
+	s.logs("configuration reloaded")
+	if n := strings.Count(s.err.text(), warning); n != 2 {
+		t.Errorf("warned %d times, want 2: %s", n, s.err.text())
+	}
+
+	dev := start(t, "serve", "--dev", "--config", writeConfig(t, sample), "--addr", "127.0.0.1:0", "--data", t.TempDir())
+	dev.says("usher serves for development")
+	dev.stop()
+	dev.wait()
+	if log := dev.err.text(); strings.Contains(log, warning) {
+		t.Errorf("--dev, where that is known, warns: %s", log)
+	}
+}
+
 func TestReloadWithoutFile(t *testing.T) {
 	s, hangup := startProcess(t, "serve", "--dev", "--addr", "127.0.0.1:0")
 	addr := listenAddr(s.logs("msg=listening"))
@@ -288,5 +402,5 @@ func TestReloadWithoutFile(t *testing.T) {
 
 func TestLaterFeaturesAreNamed(t *testing.T) {
 	s, _, _ := serveConfig(t, writeConfig(t, fullConfig[strings.Index(fullConfig, "projects:"):strings.Index(fullConfig, "\nroom:")]))
-	s.logs("level=INFO", "not served by this version", "daily liveblocks webhooks")
+	s.logs("level=INFO", "not served by this version", "daily liveblocks")
 }

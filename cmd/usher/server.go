@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
 	"net"
@@ -10,15 +11,19 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"usher/auth"
 	"usher/auth/livekit"
 	"usher/room"
+	"usher/room/store"
 	"usher/session"
 	"usher/web"
+	"usher/web/console"
 	"usher/web/demo"
 	roomservice "usher/web/livekit"
+	"usher/web/sdk"
+	api "usher/web/usher"
+	"usher/web/webhook"
 )
 
 // A server is everything that serve has put together.
@@ -27,6 +32,8 @@ type server struct {
 	log *slog.Logger // static
 
 	verifier *auth.Verifier
+	store    store.Store
+	webhooks *webhook.Sender
 	rooms    *room.Rooms
 	sessions *session.Server
 	public   *http.Server
@@ -42,20 +49,46 @@ type server struct {
 // the parts get to know each other. Nothing listens yet.
 func assemble(cfg *config, log *slog.Logger) (*server, error) {
 	s := &server{cfg: cfg, log: log}
+	if err := s.build(); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *server) build() error {
+	cfg, log := s.cfg, s.log
 	metrics := newRegistry()
 
 	keys, err := cfg.keys(livekit.Format{})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.verifier = auth.NewVerifier(keys, cfg.Limits.TokenBytes)
+	s.verifier.LimitLife(time.Duration(cfg.Limits.TokenLife))
+
+	s.store = store.NewMemory()
+	if cfg.Data != "" {
+		file, err := store.Open(cfg.Data, store.Options{Around: timedWrites(metrics)})
+		if err != nil {
+			return err
+		}
+		s.store = file
+	}
+	if s.webhooks, err = s.newWebhooks(metrics); err != nil {
+		return err
+	}
+	var observer room.Observer // nil when nobody wants to know
+	if len(cfg.webhooks()) > 0 {
+		observer = s.webhooks
+	}
 
 	limits := room.DefaultLimits
 	limits.MetadataBytes = cfg.Limits.MetadataBytes
 	limits.AttributesBytes = cfg.Limits.AttributesBytes
 	limits.NameBytes = cfg.Limits.NameBytes
 	limits.DataBytes = cfg.Limits.DataBytes
-	s.rooms = room.New(room.Config{
+	s.rooms, err = room.New(room.Config{
 		AutoCreate:        cfg.Room.AutoCreate,
 		EmptyTimeout:      time.Duration(cfg.Room.EmptyTimeout),
 		DepartureTimeout:  time.Duration(cfg.Room.DepartureTimeout),
@@ -66,9 +99,20 @@ func assemble(cfg *config, log *slog.Logger) (*server, error) {
 		Forgetful:         !cfg.Permissions.Sticky,
 		Limits:            limits,
 		Refresh:           session.Refresher(s.verifier, time.Duration(cfg.Refresh.TTL)),
+		Store:             s.store,
+		TokenLife:         time.Duration(cfg.Limits.TokenLife),
+		RefreshLife:       time.Duration(cfg.Refresh.TTL),
+		Observer:          observer,
 		Log:               log,
 		Metrics:           metrics,
 	})
+	if err != nil {
+		return err
+	}
+
+	if err := s.webhooks.Start(); err != nil {
+		return err
+	}
 
 	s.sessions = session.New(session.Config{
 		Rooms:             s.rooms,
@@ -88,7 +132,10 @@ func assemble(cfg *config, log *slog.Logger) (*server, error) {
 	public, admin := web.New(web.Config{
 		Session:       s.sessions,
 		Twirp:         roomservice.New(roomservice.Config{Rooms: s.rooms, Verifier: s.verifier, Log: log}),
+		API:           api.New(api.Config{Rooms: s.rooms, Verifier: s.verifier, Outbox: s.webhooks.Outbox, Log: log}),
 		Pages:         demo.Handler(),
+		SDK:           sdk.Handler(),
+		Console:       console.Handler(),
 		Ready:         s.ready.Load,
 		Metrics:       metrics,
 		SeparateAdmin: cfg.AdminAddr != "",
@@ -99,20 +146,7 @@ func assemble(cfg *config, log *slog.Logger) (*server, error) {
 		s.admin = web.NewServer(admin, log)
 	}
 	s.ready.Store(true)
-	return s, nil
-}
-
-// newRegistry returns a registry with what concerns the process.
-func newRegistry() *prometheus.Registry {
-	reg := prometheus.NewRegistry()
-	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name:        "usher_build_info",
-		Help:        "Always 1; the version is in the label.",
-		ConstLabels: prometheus.Labels{"version": version()},
-	})
-	build.Set(1)
-	reg.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return reg
+	return nil
 }
 
 // reload takes over what may change while the server runs.
@@ -143,6 +177,44 @@ func (s *server) close() {
 			_ = l.Close()
 		}
 	}
-	s.sessions.Close()
-	s.rooms.Close()
+	if s.sessions != nil {
+		s.sessions.Close()
+	}
+	if s.rooms != nil {
+		s.rooms.Close()
+	}
+	if s.webhooks != nil { // after the rooms: they tell who left
+		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+		defer cancel()
+		if err := s.webhooks.Stop(ctx); err != nil {
+			s.log.Warn("some webhook events wait for the next start", "error", err)
+		}
+	}
+	if s.store != nil {
+		if err := s.store.Close(); err != nil {
+			s.log.Error("closing the store failed", "error", err)
+		}
+	}
+}
+
+// newWebhooks returns what tells backends of events.
+func (s *server) newWebhooks(metrics prometheus.Registerer) (*webhook.Sender, error) {
+	var targets []webhook.Target
+	for _, p := range s.cfg.Projects {
+		for _, w := range p.Webhooks {
+			targets = append(targets, webhook.Target{
+				Project: p.Name, URL: w.URL, KeyID: w.APIKey, Secret: auth.Secret(p.LiveKit.secret(w.APIKey)),
+				StandardSecret: auth.Secret(w.StandardSecret), ExtraEvents: w.ExtraEvents,
+				Include: w.Include, Exclude: w.Exclude, MaxAge: time.Duration(w.MaxAge),
+			})
+		}
+	}
+	return webhook.New(webhook.Config{
+		Store: s.store, Targets: targets, Encode: roomservice.EncodeWebhook,
+		RoomAlive: func(project, name, sid string) bool {
+			r, ok := s.rooms.Lookup(project, name)
+			return ok && r.ID == sid
+		},
+		Log: s.log, Metrics: metrics,
+	})
 }

@@ -46,7 +46,7 @@ type tokenCreateCmd struct {
 	Room     string `short:"r" placeholder:"ROOM" help:"Room the token is for."`
 
 	Join   bool `help:"Join the room (needs --room and --identity)."`
-	Admin  bool `help:"Moderate the room from inside, and administer it through the server API (needs --room)."`
+	Admin  bool `help:"Moderate the room from inside, and administer it through the server API; without --room and --join, the whole project through the server APIs."`
 	Create bool `help:"Make and delete rooms."`
 	List   bool `help:"List rooms."`
 
@@ -130,8 +130,6 @@ func (c *tokenCreateCmd) claims() (*livekit.Claims, error) {
 		return nil, err
 	case video.RoomJoin && (video.Room == "" || c.Identity == ""):
 		return nil, usageErrorf("--join needs --room and --identity")
-	case video.RoomAdmin && video.Room == "":
-		return nil, usageErrorf("--admin needs --room")
 	case c.ValidFor < time.Second:
 		return nil, usageErrorf("--valid-for %s is no time at all", c.ValidFor)
 	}

@@ -123,7 +123,7 @@ func TestExplain(t *testing.T) {
 		{name: "no video", claims: exp, want: "wrong:     it has no video grant, so it is good for nothing here"},
 		{name: "no roomJoin", claims: exp + `,"sub":"ada","video":{"room":"lab"}`, want: "wrong:     roomJoin is not set, so nobody can join with it"},
 		{name: "no room", claims: exp + `,"sub":"ada","video":{"roomJoin":true}`, want: "wrong:     it names no room, so nobody can join with it"},
-		{name: "no room to administer", claims: exp + `,"video":{"roomAdmin":true}`, want: "wrong:     roomAdmin is good for nothing without a room"},
+		{name: "the project's own", claims: exp + `,"video":{"roomAdmin":true}`, want: "may:       administer the whole project through the server APIs"},
 		{name: "no identity", claims: exp + `,"video":{"roomJoin":true,"room":"lab"}`, want: "wrong:     it names no identity (sub), so nobody can join with it"},
 		{name: "unknown source", claims: exp + `,"sub":"ada","video":{"roomJoin":true,"room":"lab","canPublishSources":["bogus"]}`,
 			want: `wrong:     canPublishSources has "bogus", which is no source and opens nothing`},

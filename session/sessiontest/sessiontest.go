@@ -67,7 +67,9 @@ func Serve(t testing.TB, o Options) *Server {
 	if o.Room != nil {
 		o.Room(&rc)
 	}
-	s.Rooms = room.New(rc)
+	if s.Rooms, err = room.New(rc); err != nil {
+		t.Fatal(err)
+	}
 	sc := session.Config{Rooms: s.Rooms, Verifier: s.Verifier, Log: slog.New(slog.NewTextHandler(defects{t}, &slog.HandlerOptions{Level: slog.LevelError}))}
 	if o.Session != nil {
 		o.Session(&sc)

@@ -42,6 +42,10 @@ type Message struct {
 	DestinationIdentities []string        `json:"destinationIdentities,omitempty"`
 	DestinationSIDs       []string        `json:"destinationSids,omitempty"`
 
+	// rpcReply
+	RPC   string    `json:"rpc,omitempty"`
+	Error *RPCError `json:"error,omitempty"`
+
 	// updatePresence
 	Presence map[string]json.RawMessage `json:"presence,omitempty"`
 	Full     bool                       `json:"full,omitempty"`
@@ -66,6 +70,13 @@ type Message struct {
 	// listParticipants
 	After string `json:"after,omitempty"`
 	Limit int    `json:"limit,omitempty"`
+}
+
+// RPCError is how a remote call failed, in a rpcReply.
+type RPCError struct {
+	Code    uint32 `json:"code"`
+	Message string `json:"message,omitempty"`
+	Data    string `json:"data,omitempty"`
 }
 
 // Permission is the permission of updateParticipant: all of it; what is not

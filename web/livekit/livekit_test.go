@@ -3,11 +3,17 @@ package livekit_test
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +23,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twitchtv/twirp"
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	"usher/auth"
 	tokens "usher/auth/livekit"
@@ -33,7 +41,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // A site is a server with sessions and the RoomService, as the command wires it.
 type site struct {
 	*sessiontest.Server
-	log *lockedBuffer
+	log   *lockedBuffer
+	twirp http.Handler
 }
 
 func serve(t *testing.T, change ...func(*room.Config)) *site {
@@ -48,10 +57,11 @@ func serve(t *testing.T, change ...func(*room.Config)) *site {
 			}
 		},
 		Session: func(c *session.Config) { c.Log = log },
-		Handler: func(s *sessiontest.Server, sessions http.Handler) http.Handler {
+		Handler: func(server *sessiontest.Server, sessions http.Handler) http.Handler {
+			s.twirp = livekit.New(livekit.Config{Rooms: server.Rooms, Verifier: server.Verifier, Log: log})
 			public, _ := web.New(web.Config{
 				Session: sessions,
-				Twirp:   livekit.New(livekit.Config{Rooms: s.Rooms, Verifier: s.Verifier, Log: log}),
+				Twirp:   s.twirp,
 				Metrics: prometheus.NewRegistry(),
 				Log:     log,
 			})
@@ -151,26 +161,32 @@ func (s *site) update(body string) answer {
 	return a
 }
 
-// The RPCs that are served, each with a body that is wrong in every way that is
-// looked at after the grant, and with one that is right.
+// The RPCs, each with the grant it needs, with a body that is wrong in every way
+// that is looked at after the grant, and with one that is right.
 var rpcs = []struct {
-	method, wrong, right string
-	status               int // of the right one
-	code                 string
+	method, grant, wrong, right string
+	status                      int // of the right one
+	code                        string
 }{
-	{"ListParticipants", `{"room":"lobby"}`, `{"room":"lobby"}`, 200, ""},
-	{"GetParticipant", `{"room":"lobby","identity":"nobody"}`, `{"room":"lobby","identity":"bob"}`, 200, ""},
-	{"UpdateParticipant", `{"room":"lobby","identity":"nobody","name":"` + strings.Repeat("n", 300) + `","permission":{"canPublishSources":["NONE"]}}`,
+	{"ListParticipants", "admin", `{"room":"lobby"}`, `{"room":"lobby"}`, 200, ""},
+	{"GetParticipant", "admin", `{"room":"lobby","identity":"nobody"}`, `{"room":"lobby","identity":"bob"}`, 200, ""},
+	{"UpdateParticipant", "admin", `{"room":"lobby","identity":"nobody","name":"` + strings.Repeat("n", 300) + `","permission":{"canPublishSources":["NONE"]}}`,
 		`{"room":"lobby","identity":"bob","name":"Bob"}`, 200, ""},
-	{"RemoveParticipant", `{"room":"lobby","identity":"nobody"}`, `{"room":"lobby","identity":"nobody"}`, 404, "not_found"},
+	{"RemoveParticipant", "admin", `{"room":"lobby","identity":"nobody","revokeTokenTs":"-1"}`, `{"room":"lobby","identity":"nobody"}`, 404, "not_found"},
+	{"MutePublishedTrack", "admin", `{"room":"lobby","identity":"nobody","trackSid":"TR_none"}`, `{"room":"lobby","identity":"bob","track_sid":"TR_none","muted":true}`, 200, ""},
+	{"UpdateSubscriptions", "admin", `{"room":"lobby","identity":"nobody","trackSids":["TR_none"]}`, `{"room":"lobby","identity":"bob","track_sids":["TR_none"],"subscribe":true}`, 200, ""},
+	{"SendData", "admin", `{"room":"lobby","data":"` + strings.Repeat("AAAA", 400) + `","nonce":"AAAA"}`, `{"room":"lobby","data":"AAAA","kind":"LOSSY"}`, 200, ""},
+	{"UpdateRoomMetadata", "admin", `{"room":"lobby","metadata":"` + strings.Repeat("m", 2000) + `"}`, `{"room":"lobby","metadata":"m"}`, 200, ""},
+	{"PerformRpc", "admin", `{"room":"lobby"}`, `{"room":"lobby","destination_identity":"nobody","method":"m"}`, 404, "not_found"},
+	{"ListRooms", "list", `{"names":["lobby"]}`, `{"names":["lobby"]}`, 200, ""},
+	{"CreateRoom", "create", `{"name":"lobby","metadata":"` + strings.Repeat("m", 2000) + `"}`, `{"name":"lobby","empty_timeout":10}`, 200, ""},
+	{"MoveParticipant", "move", `{"room":"lobby","identity":"nobody","destinationRoom":"hall"}`, `{"room":"lobby","identity":"nobody","destination_room":"hall"}`, 404, "not_found"},
+	{"ForwardParticipant", "move", `{"room":"lobby","identity":"nobody","destinationRoom":"hall"}`, `{"room":"lobby","identity":"bob","destination_room":"hall"}`, 501, "unimplemented"},
+	{"DeleteRoom", "create", `{"room":"lobby"}`, `{"room":"lobby"}`, 200, ""}, // the last one
 }
 
-var unimplemented = []string{"CreateRoom", "ListRooms", "DeleteRoom", "MutePublishedTrack", "UpdateSubscriptions",
-	"SendData", "UpdateRoomMetadata", "ForwardParticipant", "MoveParticipant", "PerformRpc"}
-
 func TestGrants(t *testing.T) {
-	s := serve(t)
-	s.Join(s.Token("lobby", "bob"))
+	now := time.Now()
 	mint := func(key, secret string, from time.Time) string {
 		token, err := tokens.Mint(key, auth.Secret(secret), tokens.Claims{
 			Video: &tokens.VideoGrant{RoomAdmin: true, Room: "lobby"},
@@ -180,55 +196,141 @@ func TestGrants(t *testing.T) {
 		}
 		return token
 	}
-	now := time.Now()
+	with := func(v tokens.VideoGrant) func(*site) string {
+		return func(s *site) string { return "Bearer " + s.Token(v.Room, "", grant(v)) }
+	}
+	// refreshed is a token that a session has got.
+	refreshed := func(room string) func(*site) string {
+		return func(s *site) string {
+			c, _ := s.Join(s.Token(room, "ada", grant(tokens.VideoGrant{RoomJoin: true, RoomAdmin: true, RoomCreate: true, RoomList: true, Room: room})))
+			return "Bearer " + c.Expect("refreshToken").Str("token")
+		}
+	}
+	plain := func(authorization string) func(*site) string { return func(*site) string { return authorization } }
 	const denied, refused = "unauthenticated", "" // by the service, in plain text
 	for name, c := range map[string]struct {
-		authorization string
-		granted       bool
-		code, says    string
+		authorization func(*site) string
+		grants        string
+		code, says    string // of what is not granted
 	}{
-		"no token":         {"", false, denied, "permissions denied"},
-		"no bearer":        {"Basic YWRhOmxvdmVsYWNl", false, refused, "invalid authorization header. Must start with Bearer"},
-		"a bearer of none": {"Bearer", false, refused, "invalid authorization header. Must start with Bearer"},
-		"nonsense":         {"Bearer abc", false, refused, "invalid authorization token"},
-		"unknown key":      {"Bearer " + mint("nobody", sessiontest.Secret, now), false, refused, "invalid API key"},
-		"other secret":     {"Bearer " + mint(sessiontest.Key, "another-secret-of-32-bytes-and-more", now), false, refused, "invalid authorization token: its signature"},
-		"expired":          {"Bearer " + mint(sessiontest.Key, sessiontest.Secret, now.Add(-2*time.Hour)), false, refused, "invalid authorization token: it has expired"},
-		"not yet valid":    {"Bearer " + mint(sessiontest.Key, sessiontest.Secret, now.Add(time.Hour)), false, refused, "invalid authorization token: it is not valid yet"},
-		"may only join":    {"Bearer " + s.Token("lobby", "bob"), false, denied, "permissions denied"},
-		"no video grant":   {"Bearer " + s.Token("", "bob", func(c *tokens.Claims) { c.Video = nil }), false, denied, "permissions denied"},
-		"lists, creates":   {"Bearer " + s.Token("", "", grant(tokens.VideoGrant{RoomList: true, RoomCreate: true, Room: "lobby"})), false, denied, "permissions denied"},
-		"of another room":  {"Bearer " + s.admin("hall"), false, denied, "permissions denied"},
-		"of no room":       {"Bearer " + s.admin(""), false, denied, "permissions denied"},
-		"admin":            {"Bearer " + s.admin("lobby"), true, "", ""},
-		"lower case":       {"bearer " + s.admin("lobby"), true, "", ""},
-		"admin and member": {"Bearer " + s.Token("lobby", "ada", grant(tokens.VideoGrant{RoomAdmin: true, RoomJoin: true, Room: "lobby"})), true, "", ""},
+		"no token":         {plain(""), "", denied, "permissions denied"},
+		"no bearer":        {plain("Basic YWRhOmxvdmVsYWNl"), "", refused, "invalid authorization header. Must start with Bearer"},
+		"a bearer of none": {plain("Bearer"), "", refused, "invalid authorization header. Must start with Bearer"},
+		"nonsense":         {plain("Bearer abc"), "", refused, "invalid authorization token"},
+		"unknown key":      {plain("Bearer " + mint("nobody", sessiontest.Secret, now)), "", refused, "invalid API key"},
+		"other secret":     {plain("Bearer " + mint(sessiontest.Key, "another-secret-of-32-bytes-and-more", now)), "", refused, "invalid authorization token: its signature"},
+		"expired":          {plain("Bearer " + mint(sessiontest.Key, sessiontest.Secret, now.Add(-2*time.Hour))), "", refused, "invalid authorization token: it has expired"},
+		"not yet valid":    {plain("Bearer " + mint(sessiontest.Key, sessiontest.Secret, now.Add(time.Hour))), "", refused, "invalid authorization token: it is not valid yet"},
+		"revoked": {func(s *site) string {
+			b := s.Rooms.Batch()
+			if _, err := s.Rooms.Revoke(b, room.Revocation{Project: "test", TokenID: "gone"}); err != nil {
+				t.Fatal(err)
+			}
+			return "Bearer " + s.Token("lobby", "", grant(tokens.VideoGrant{RoomAdmin: true, Room: "lobby"}), func(c *tokens.Claims) { c.TokenID = "gone" })
+		}, "", refused, "invalid authorization token: it was revoked"},
+		"no video grant":     {func(s *site) string { return "Bearer " + s.Token("", "bob", func(c *tokens.Claims) { c.Video = nil }) }, "", denied, "permissions denied"},
+		"may only join":      {with(tokens.VideoGrant{RoomJoin: false, Room: "lobby"}), "", denied, "permissions denied"},
+		"of another room":    {with(tokens.VideoGrant{RoomAdmin: true, Room: "hall"}), "", denied, "permissions denied"},
+		"creates":            {with(tokens.VideoGrant{RoomCreate: true}), "create", denied, "permissions denied"},
+		"lists":              {with(tokens.VideoGrant{RoomList: true}), "list", denied, "permissions denied"},
+		"lists, creates":     {with(tokens.VideoGrant{RoomList: true, RoomCreate: true, Room: "lobby"}), "create list", denied, "permissions denied"},
+		"admin":              {with(tokens.VideoGrant{RoomAdmin: true, Room: "lobby"}), "admin", denied, "permissions denied"},
+		"moves":              {with(tokens.VideoGrant{RoomAdmin: true, Room: "lobby", DestinationRoom: "hall"}), "admin move", denied, "permissions denied"},
+		"moves elsewhere":    {with(tokens.VideoGrant{RoomAdmin: true, Room: "lobby", DestinationRoom: "attic"}), "admin", denied, "permissions denied"},
+		"moves from another": {with(tokens.VideoGrant{RoomAdmin: true, Room: "hall", DestinationRoom: "hall"}), "", denied, "permissions denied"},
+		"only a destination": {with(tokens.VideoGrant{Room: "lobby", DestinationRoom: "hall"}), "", denied, "permissions denied"},
+		"of no room":         {with(tokens.VideoGrant{RoomAdmin: true}), "", denied, "permissions denied"},
+		"all there is":       {with(tokens.VideoGrant{RoomAdmin: true, RoomCreate: true, RoomList: true, Room: "lobby", DestinationRoom: "hall"}), "admin create list move", denied, ""},
+		"it could join": {func(s *site) string {
+			return "Bearer " + s.Token("", "ada", grant(tokens.VideoGrant{RoomAdmin: true, RoomJoin: true}))
+		}, "", denied, "permissions denied"},
+		"admin and member": {func(s *site) string {
+			return "Bearer " + s.Token("lobby", "ada", grant(tokens.VideoGrant{RoomAdmin: true, RoomJoin: true, Room: "lobby"}))
+		}, "admin", denied, "permissions denied"},
+		"a lower case bearer": {func(s *site) string { return "bearer " + s.admin("lobby") }, "admin", denied, "permissions denied"},
+		"lower case claims": {func(s *site) string {
+			return "Bearer " + signed(s.T, `{"iss":"`+sessiontest.Key+`","exp":`+fmt.Sprint(now.Add(time.Hour).Unix())+`,"video":{"roomadmin":true,"room":"lobby","destinationroom":"hall","roomlist":true}}`)
+		}, "admin move list", denied, "permissions denied"},
+		"a session's":               {refreshed("lobby"), "admin create list", denied, "permissions denied"},
+		"a session's, of elsewhere": {refreshed("hall"), "", denied, "permissions denied"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			header := http.Header{"Content-Type": {"application/json"}}
-			if c.authorization != "" {
-				header.Set("Authorization", c.authorization)
-			}
-			for _, rpc := range rpcs {
-				body, status, code := rpc.wrong, http.StatusUnauthorized, c.code
-				if c.granted {
-					body, status, code = rpc.right, rpc.status, rpc.code
+		for kind, encode := range encodings {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				s := serve(t, func(c *room.Config) {
+					c.Limits = room.DefaultLimits
+					c.Limits.MetadataBytes, c.Limits.DataBytes = 1000, 1000
+				})
+				s.Join(s.Token("lobby", "bob"))
+				header := http.Header{"Content-Type": {"application/" + kind}}
+				if a := c.authorization(s); a != "" {
+					header.Set("Authorization", a)
 				}
-				a := s.post(rpc.method, header, strings.NewReader(body))
-				if a.status != status || a.code() != code || !strings.Contains(a.body, c.says) {
-					t.Errorf("%s: got %d %s, want %d %q %q", rpc.method, a.status, a.body, status, code, c.says)
+				for _, rpc := range rpcs {
+					granted := slices.Contains(strings.Fields(c.grants), rpc.grant)
+					body, status, code := rpc.wrong, http.StatusUnauthorized, c.code
+					if granted {
+						body, status, code = rpc.right, rpc.status, rpc.code
+					}
+					a := s.post(rpc.method, header, bytes.NewReader(encode(t, rpc.method, body)))
+					if a.status != status || status != 200 && a.code() != code || !granted && !strings.Contains(a.body, c.says) {
+						t.Errorf("%s: got %d %.300s, want %d %q %q", rpc.method, a.status, a.body, status, code, c.says)
+					}
 				}
-			}
-			for _, method := range unimplemented {
-				status, code := http.StatusNotImplemented, "unimplemented"
-				if !c.granted && c.code == refused {
-					status, code = http.StatusUnauthorized, ""
-				}
-				if a := s.post(method, header, strings.NewReader("{}")); a.status != status || a.code() != code {
-					t.Errorf("%s: got %d %s, want %d %q", method, a.status, a.body, status, code)
-				}
-			}
-		})
+			})
+		}
+	}
+}
+
+// Each encoding of a request that is given in JSON.
+var encodings = map[string]func(*testing.T, string, string) []byte{
+	"json": func(_ *testing.T, _, body string) []byte { return []byte(body) },
+	"protobuf": func(t *testing.T, method, body string) []byte {
+		t.Helper()
+		m, ok := reflect.TypeFor[lk.RoomService]().MethodByName(method)
+		if !ok {
+			t.Fatalf("there is no %s", method)
+		}
+		request := reflect.New(m.Type.In(1).Elem()).Interface().(proto.Message)
+		if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal([]byte(body), request); err != nil {
+			t.Fatal(err)
+		}
+		b, err := proto.Marshal(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	},
+}
+
+// signed is a token with these very claims.
+func signed(t testing.TB, claims string) string {
+	t.Helper()
+	b64 := base64.RawURLEncoding
+	text := b64.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + b64.EncodeToString([]byte(claims))
+	mac := hmac.New(sha256.New, []byte(sessiontest.Secret))
+	mac.Write([]byte(text))
+	return text + "." + b64.EncodeToString(mac.Sum(nil))
+}
+
+// A session's own token is good for its own room, whatever it grants.
+func TestSessionTokensAreForTheirRoom(t *testing.T) {
+	s := serve(t)
+	s.Join(s.Token("hall", "bob"))
+	c, _ := s.Join(s.Token("lobby", "ada", grant(tokens.VideoGrant{RoomJoin: true, RoomAdmin: true, RoomCreate: true, RoomList: true, Room: "lobby"})))
+	token := c.Expect("refreshToken").Str("token")
+	if a := s.call("ListRooms", token, `{}`); a.status != 200 || strings.Contains(a.body, `"hall"`) || !strings.Contains(a.body, `"lobby"`) {
+		t.Errorf("listing all rooms: got %d %s, want its own", a.status, a.body)
+	}
+	for method, body := range map[string]string{
+		"ListRooms": `{"names":["lobby","hall"]}`, "CreateRoom": `{"name":"another"}`, "DeleteRoom": `{"room":"hall"}`,
+		"ListParticipants": `{"room":"hall"}`, "MoveParticipant": `{"room":"lobby","identity":"ada","destinationRoom":"hall"}`,
+	} {
+		if a := s.call(method, token, body); a.status != 401 || a.code() != "unauthenticated" {
+			t.Errorf("%s %s: got %d %s", method, body, a.status, a.body)
+		}
+	}
+	if _, there := s.Rooms.Lookup("test", "another"); there {
+		t.Error("it made a room")
 	}
 }
 
@@ -395,8 +497,8 @@ func TestClients(t *testing.T) {
 				t.Fatalf("without a token: got %v", err)
 			}
 			_, err = client.ListRooms(ctx, &lk.ListRoomsRequest{})
-			if e := twirpError(t, err); e.Code() != twirp.Unimplemented {
-				t.Fatalf("got %v, want unimplemented", err)
+			if e := twirpError(t, err); e.Code() != twirp.Unauthenticated {
+				t.Fatalf("an administrator of one room lists rooms: got %v", err)
 			}
 		})
 	}

@@ -1,0 +1,227 @@
+package room
+
+import (
+	"time"
+
+	"usher/auth"
+)
+
+// Move takes all participants of an identity from one room to another. Their
+// sessions go on: a place is kept there, they leave here, and arrive there, where
+// what was stated about them there counts. The two rooms are never locked
+// together. Messages that a client sends before it knows are refused.
+//
+// The errors are [ErrNoParticipant], those of joining, and an [InvalidError].
+func (rs *Rooms) Move(b *Batch, project, from, to, identity string) error {
+	if from == to {
+		return &InvalidError{"the participant is in that room"}
+	}
+	if to == "" {
+		return &InvalidError{"no destination was named"}
+	}
+	if err := rs.cfg.Limits.RoomName(to); err != nil {
+		return err
+	}
+	r, ok := rs.Lookup(project, from)
+	if !ok {
+		return ErrNoParticipant
+	}
+	r.mu.Lock()
+	found := r.findLocked(Target{Identity: identity})
+	r.mu.Unlock()
+	if len(found) == 0 {
+		return ErrNoParticipant
+	}
+	for _, p := range found {
+		if err := r.move(b, p, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// move takes one participant to another room.
+func (r *Room) move(b *Batch, p *Participant, to string) error {
+	there, cancelLocked, err := r.rooms.reserve(b, p, to)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	current, claims := p.currentLocked(), p.claims
+	r.mu.Unlock()
+	current.Room = to
+	there.mu.Lock()
+	current.Permission = auth.Resolve(there.baseLocked(p)...)
+	there.mu.Unlock()
+	var (
+		token   string
+		expires time.Time
+	)
+	if r.rooms.cfg.Refresh != nil && p.grant.Format != nil {
+		if token, expires, err = r.rooms.cfg.Refresh(p.grant, current); err != nil {
+			token = "" // another will be tried, and what is wrong logged
+		}
+	}
+
+	r.mu.Lock()
+	if p.final != nil {
+		r.mu.Unlock()
+		there.cancel(cancelLocked)
+		return ErrNoParticipant
+	}
+	if p.claims != claims {
+		token = "" // it tells what was so before
+	}
+	q := r.leaveForLocked(b, p, there)
+	r.mu.Unlock()
+
+	there.mu.Lock()
+	defer there.mu.Unlock()
+	defer close(q.ready)
+	cancelLocked()
+	if final, ok := there.arriveLocked(b, q, token, expires, current.Permission); !ok {
+		q.final = &final
+		o := q.listener.outbox
+		o.mu.Lock()
+		dirty := o.detachLocked(final.Cause, true)
+		o.forgetLocked()
+		o.mu.Unlock()
+		if dirty {
+			b.add(o)
+		}
+		r.rooms.bury(q, final)
+		r.rooms.sessions.Delete(q.SID)
+		return ErrNoParticipant
+	}
+	return nil
+}
+
+// reserve keeps a place for p in the room with that name. With the room locked,
+// cancelLocked gives it up.
+func (rs *Rooms) reserve(b *Batch, p *Participant, to string) (r *Room, cancelLocked func(), err error) {
+	r, made, err := rs.open(p.room.Project, to, rs.cfg.AutoCreate || p.grant.CreateRoom, auth.RoomConfig{})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer r.mu.Unlock()
+	err = ErrRevoked
+	candidate := &Participant{format: p.format, Identity: p.Identity, dependent: p.dependent,
+		permission: auth.Resolve(r.baseLocked(p)...)}
+	if !rs.revocations.refuses(r.Project, r.Name, p.grant) {
+		_, err = r.placeLocked(candidate)
+	}
+	if err != nil {
+		r.abandonLocked(b, made)
+		return nil, nil, err
+	}
+	place := 1
+	if candidate.dependent || candidate.permission.Hidden() {
+		place = 0 // it takes nobody's
+	}
+	r.reserved += place
+	r.keeping++
+	r.idle.Stop()
+	return r, func() { r.reserved -= place; r.keeping-- }, nil
+}
+
+// cancel gives up a place that was kept.
+func (r *Room) cancel(cancelLocked func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	cancelLocked()
+	if r.keeping == 0 && !r.closed {
+		r.idle.Reset(r.settings.DepartureTimeout)
+	}
+}
+
+// baseLocked is what decides p's permission in this room.
+func (r *Room) baseLocked(p *Participant) []auth.Say {
+	return append(append([]auth.Say(nil), p.base...), r.record.live(p.Identity, r.ID, p.grant)...)
+}
+
+// leaveForLocked takes p out of the room, and returns the one that its session
+// goes on as.
+func (r *Room) leaveForLocked(b *Batch, p *Participant, there *Room) *Participant {
+	q := &Participant{
+		rooms: p.rooms, room: there, grant: p.grant, admit: p.admit, format: p.format, SID: p.SID, Identity: p.Identity, secret: p.secret,
+		dependent: p.dependent, ready: make(chan struct{}),
+		connected: p.connected, generation: p.generation, lastRequest: p.lastRequest, attempt: p.attempt,
+		base: p.base, live: denials(p.live), liveAt: p.liveAt, claims: p.claims + 1, info: p.info,
+	}
+	q.presenceVersion.Store(p.presenceVersion.Load())
+	q.listener = &listener{participant: q, autoSubscribe: p.listener.autoSubscribe, outbox: p.listener.outbox}
+	p.successor = q
+	for _, f := range append([]*feed(nil), p.tracks...) {
+		r.unpublishLocked(b, p, f, "left")
+	}
+	r.announceLocked(b) // while it is still among those who hear it
+	final := Final{Migration, CauseMoved}
+	r.unseatLocked(p, final)
+	r.rooms.leftBehind(p)
+	r.goneLocked(b, p, final)
+	r.missLocked(b, p, final)
+	return q
+}
+
+// arriveLocked makes q a member. It fails when the room has ended meanwhile, or
+// q was revoked.
+func (r *Room) arriveLocked(b *Batch, q *Participant, token string, expires time.Time, told auth.Permission) (Final, bool) {
+	switch {
+	case r.closed:
+		return Final{RoomDeleted, CauseRoomDeleted}, false
+	case r.rooms.revocations.refuses(r.Project, r.Name, q.grant):
+		return Final{ParticipantRemoved, CauseRemoved}, false
+	case q.admit != nil && q.admit() != nil: // since it left nobody found it to put it out
+		return Final{ParticipantRemoved, CauseKeyRevoked}, false
+	}
+	q.permission = auth.Resolve(q.layersLocked()...)
+	replaced, err := r.placeLocked(q)
+	if err != nil {
+		return Final{ParticipantRemoved, CauseReplaced}, false
+	}
+	was := q.info
+	q.info = &Info{
+		SID: q.SID, Identity: q.Identity, Name: was.Name, Kind: was.Kind, KindDetails: was.KindDetails, State: Active,
+		Metadata: was.Metadata, Attributes: was.Attributes, Permission: q.permission, Recorder: was.Recorder,
+		JoinedAt: time.Now(), Version: was.Version + 1,
+	}
+	if !q.connected {
+		q.info.State = Reconnecting
+	}
+	r.seatLocked(b, q, replaced)
+	if !q.permission.Equal(told) {
+		token = ""
+	}
+	o := q.listener.outbox
+	snapshot, size := r.tellLocked(q, false)
+	f := newFrame(counted, &Moved{*snapshot, token, expires}, size+len(token))
+	o.mu.Lock()
+	dirty := o.putLocked(f, nil)
+	if o.replay {
+		q.arrival = o.countedLocked()
+	}
+	o.mu.Unlock()
+	if dirty {
+		b.add(o)
+	}
+	r.beginLocked(b, q)
+	if token == "" {
+		q.refreshLocked(b)
+	}
+	if !q.connected {
+		q.awaitLocked()
+	}
+	return Final{}, true
+}
+
+// Successor returns the participant that p's session goes on as, in another
+// room, or nil. It waits until that one has arrived.
+func (p *Participant) Successor() *Participant {
+	p.room.mu.Lock()
+	q := p.successor
+	p.room.mu.Unlock()
+	if q != nil {
+		<-q.ready
+	}
+	return q
+}

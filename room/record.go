@@ -1,0 +1,436 @@
+package room
+
+import (
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"usher/auth"
+	"usher/room/store"
+)
+
+// A record is what a room's name stands for, with or without a life: whether
+// an API made it, and what was stated about people in it.
+type record struct {
+	store store.Store // static
+	id    string      // static, never reused
+	key   key         // static
+
+	mu      sync.Mutex // a leaf below the room's; guards the following fields
+	people  map[string]*stated
+	livekit *store.LiveKitRoom // LiveKit's part; not changed but replaced
+	kept    *store.Ticket      // of what made it so, or took it away
+}
+
+// A statement is what a server API or a moderator said of a person at one moment.
+type statement struct {
+	say  auth.Say
+	at   time.Time
+	life string // of the room, in which it was made
+	by   string
+}
+
+// stated is what was stated about a person.
+type stated struct {
+	inForce []statement // oldest first, each right in one of them; replaced, never changed
+	orders  []*order    // on their way to the store, in their order
+	version uint64      // of the last one
+}
+
+// ordered is what is in force when all that is on its way has arrived.
+func (who *stated) ordered() []statement {
+	list := who.inForce
+	for _, o := range who.orders {
+		list = follow(list, o.statement)
+	}
+	return list
+}
+
+// early is the denials on their way, which are in force at once.
+func (who *stated) early() (list []statement) {
+	for _, o := range who.orders {
+		if o.early {
+			list = append(list, o.statement.denials())
+		}
+	}
+	return list
+}
+
+func newRecord(s store.Store, k key) *record {
+	return &record{store: s, id: "R_" + rand.Text()[:16], key: k, people: make(map[string]*stated)}
+}
+
+// holds reports whether a statement counts against a token: while the room's
+// life goes on that it was made in against all, later against those that were
+// issued until then. A later token is the application's newer word.
+func (s *statement) holds(life string, g *auth.Grant) bool {
+	return s.life == life || g.FirstIssued().Unix() <= s.at.Unix()
+}
+
+// follow returns the statements with a later one, which takes the rights that it
+// names out of those before.
+func follow(list []statement, later statement) []statement {
+	next := make([]statement, 0, len(list)+1)
+	named := later.say.Allow | later.say.Deny
+	for _, s := range list {
+		s.say.Allow &^= named
+		s.say.Deny &^= named
+		s.say.ReceiveFromIdentity = without(s.say.ReceiveFromIdentity, later.say.ReceiveFromIdentity)
+		s.say.ReceiveFromParticipant = without(s.say.ReceiveFromParticipant, later.say.ReceiveFromParticipant)
+		if !s.say.IsZero() {
+			next = append(next, s)
+		}
+	}
+	if !later.say.IsZero() {
+		next = append(next, later)
+	}
+	return next
+}
+
+func without(have, named map[string]auth.Rights) map[string]auth.Rights {
+	if len(have) == 0 || len(named) == 0 {
+		return have
+	}
+	rest := make(map[string]auth.Rights, len(have))
+	for who, rights := range have {
+		if _, again := named[who]; !again {
+			rest[who] = rights
+		}
+	}
+	return rest
+}
+
+// live returns what is in force for a token of a person, weakest first.
+func (rec *record) live(identity, life string, g *auth.Grant) []auth.Say {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return says(rec.liveLocked(identity, life, g))
+}
+
+func (rec *record) liveLocked(identity, life string, g *auth.Grant) []statement {
+	who := rec.people[identity]
+	if who == nil {
+		return nil
+	}
+	var list []statement
+	for _, s := range who.inForce {
+		if s.holds(life, g) {
+			list = append(list, s)
+		}
+	}
+	return append(list, who.early()...)
+}
+
+// planned is live with one more statement, and with all that are on their way.
+func (rec *record) planned(identity, life string, g *auth.Grant, s statement) []auth.Say {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	var before []statement
+	if who := rec.people[identity]; who != nil {
+		before = who.ordered()
+	}
+	return says(slices.DeleteFunc(follow(before, s), func(s statement) bool { return !s.holds(life, g) }))
+}
+
+func says(list []statement) []auth.Say {
+	if len(list) == 0 {
+		return nil
+	}
+	out := make([]auth.Say, len(list))
+	for i, s := range list {
+		out[i] = s.say
+	}
+	return out
+}
+
+// An order is a statement on its way to the store.
+type order struct {
+	record    *record
+	identity  string
+	statement statement
+	early     bool   // its denials are in force
+	version   uint64 // of stated
+	spoilt    bool   // it writes one before it along, which has failed
+	ticket    *store.Ticket
+}
+
+// order queues a statement for the store. With early its denials are in force
+// from now on, everything else when it has settled.
+func (rec *record) order(identity string, s statement, early bool) *order {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	who := rec.people[identity]
+	if who == nil {
+		who = new(stated)
+		rec.people[identity] = who
+	}
+	return rec.orderLocked(who, identity, s, early)
+}
+
+func (rec *record) orderLocked(who *stated, identity string, s statement, early bool) *order {
+	who.version++
+	o := &order{record: rec, identity: identity, statement: s, early: early, version: who.version}
+	who.orders = append(who.orders, o)
+	o.ticket = rec.store.Commit(rec.putLocked(), rec.personOf(identity, who.ordered()).Put())
+	return o
+}
+
+func denials(say auth.Say) auth.Say { return auth.Say{Layer: say.Layer, Deny: say.Deny} }
+
+func (s statement) denials() statement {
+	s.say = denials(s.say)
+	return s
+}
+
+// settle waits until the statement is durable and puts it in force. When it
+// cannot be written only its denials are: nothing is allowed that the next start
+// would not know of. Whoever is concerned has to be looked at again.
+func (o *order) settle() error {
+	err := o.ticket.Wait()
+	if again := o.record.settle(o); again != nil {
+		// Should this fail, too, the next order mends it.
+		_ = again.settle()
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
+}
+
+// settle puts in force, as far as they were written, an order that the store is
+// through with and all before it: the store keeps their order. When one that
+// failed was written along with a later one, it returns an order without it.
+func (rec *record) settle(last *order) (again *order) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	who := rec.people[last.identity]
+	if who == nil {
+		return nil // a later one has settled this one, and was forgotten
+	}
+	spoilt := false
+	for len(who.orders) > 0 && who.orders[0].version <= last.version {
+		o := who.orders[0]
+		who.orders = who.orders[1:]
+		s := o.statement
+		if o.ticket.Wait() != nil {
+			s = s.denials()
+			for _, later := range who.orders {
+				later.spoilt = true
+			}
+		} else {
+			spoilt = o.spoilt
+		}
+		who.inForce = follow(who.inForce, s)
+	}
+	if !spoilt {
+		return nil
+	}
+	return rec.orderLocked(who, last.identity, statement{}, false)
+}
+
+// setLiveKit replaces LiveKit's part; nil removes it.
+func (rec *record) setLiveKit(part *store.LiveKitRoom) *store.Ticket {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	had := rec.livekit != nil
+	rec.livekit, rec.kept = part, nil
+	switch {
+	case part != nil, len(rec.people) > 0:
+		rec.kept = rec.store.Commit(rec.putLocked())
+	case had:
+		rec.kept = rec.store.Commit(rec.recordLocked().Delete())
+	}
+	return rec.kept
+}
+
+// liveKitKept tells when LiveKit's part, which there is, is durable, and whether
+// it will be.
+func (rec *record) liveKitKept() (t *store.Ticket, ok bool) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	select {
+	case <-rec.kept.Done():
+		return rec.kept, rec.kept.Wait() == nil
+	default:
+		return rec.kept, true
+	}
+}
+
+// hasLiveKit reports whether LiveKit's API made the room.
+func (rec *record) hasLiveKit() bool {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return rec.livekit != nil
+}
+
+// empty reports whether there is nothing to remember, and the store knows.
+func (rec *record) empty() bool {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	known, err := rec.settledLocked()
+	return rec.livekit == nil && len(rec.people) == 0 && known && err == nil
+}
+
+// settledLocked reports whether it is known that the store has LiveKit's part as
+// it is, or why it has not.
+func (rec *record) settledLocked() (known bool, err error) {
+	if rec.kept == nil {
+		return true, nil
+	}
+	select {
+	case <-rec.kept.Done():
+		return true, rec.kept.Wait()
+	default:
+		return false, nil
+	}
+}
+
+// leave has the store forget LiveKit's part once more, if that has failed. It
+// reports whether there is anything left to wait for.
+func (rec *record) leave() (t *store.Ticket, again bool) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	known, err := rec.settledLocked()
+	if rec.livekit != nil || known && err == nil {
+		return nil, false
+	}
+	if err != nil {
+		change := rec.recordLocked().Delete()
+		if len(rec.people) > 0 {
+			change = rec.putLocked()
+		}
+		rec.kept = rec.store.Commit(change)
+	}
+	return rec.kept, true
+}
+
+func (rec *record) recordLocked() *store.Room {
+	return &store.Room{ID: rec.id, Project: rec.key.project, Name: rec.key.name, LiveKit: rec.livekit}
+}
+
+func (rec *record) putLocked() store.Change { return rec.recordLocked().Put() }
+
+// purge forgets statements that no valid token is old enough for.
+func (rec *record) purge(before time.Time) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	var changes []store.Change
+	for identity, who := range rec.people {
+		if len(who.orders) > 0 {
+			continue
+		}
+		rest := slices.DeleteFunc(slices.Clone(who.inForce), func(s statement) bool { return s.at.Before(before) })
+		if len(rest) == len(who.inForce) {
+			continue
+		}
+		who.inForce = rest
+		changes = append(changes, rec.personOf(identity, rest).Put())
+		if len(rest) == 0 {
+			delete(rec.people, identity)
+		}
+	}
+	if len(changes) == 0 {
+		return
+	}
+	if rec.livekit == nil && len(rec.people) == 0 {
+		changes = append(changes, rec.recordLocked().Delete())
+	}
+	rec.store.Commit(changes...)
+}
+
+func (rec *record) personOf(identity string, list []statement) *store.Person {
+	p := &store.Person{Room: rec.id, Project: rec.key.project, Name: rec.key.name, Identity: identity}
+	for _, s := range list {
+		p.Statements = append(p.Statements, store.NewStatement(s.say, s.at, s.life, s.by))
+	}
+	return p
+}
+
+// load reads what was kept and brings the rooms to life that LiveKit's API made.
+func (rs *Rooms) load() error {
+	byID := make(map[string]*record)
+	var mend []store.Change
+	// adopt returns the record of a name. Two of one name are what a deletion
+	// leaves behind that could not be written: they become one.
+	adopt := func(k key, id string) *record {
+		rec := rs.records[k]
+		if rec == nil {
+			rec = newRecord(rs.store, k)
+			rec.id = id
+			rs.records[k] = rec
+		}
+		byID[id] = rec
+		return rec
+	}
+	err := store.LoadRooms(rs.store, func(r *store.Room) error {
+		rec := adopt(key{r.Project, r.Name}, r.ID)
+		if rec.livekit == nil {
+			rec.livekit = r.LiveKit
+		}
+		if rec.id != r.ID {
+			mend = append(mend, r.Delete(), rec.putLocked())
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = store.LoadPeople(rs.store, func(p *store.Person) error {
+		rec := byID[p.Room]
+		if rec == nil { // a repair has lost the room's record
+			if p.Name == "" {
+				return fmt.Errorf("%w: what was stated about %q is of a room that has no record: %s", store.ErrDamaged, p.Identity, p.Room)
+			}
+			rec = adopt(key{p.Project, p.Name}, p.Room)
+			mend = append(mend, rec.putLocked())
+		}
+		var list []statement
+		for i := range p.Statements {
+			kept := &p.Statements[i]
+			say, err := kept.Say()
+			if err != nil {
+				return err
+			}
+			list = append(list, statement{say: say, at: kept.At, life: kept.Life, by: kept.By})
+		}
+		if who := rec.people[p.Identity]; who != nil {
+			list = append(list, who.inForce...)
+			slices.SortStableFunc(list, func(a, b statement) int { return a.at.Compare(b.at) })
+			var merged []statement
+			for _, s := range list {
+				merged = follow(merged, s)
+			}
+			list = merged
+		}
+		rec.people[p.Identity] = &stated{inForce: list}
+		if rec.id != p.Room {
+			gone := store.Person{Room: p.Room, Identity: p.Identity}
+			mend = append(mend, gone.Put(), rec.personOf(p.Identity, list).Put())
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(mend) > 0 {
+		rs.store.Commit(mend...)
+	}
+	if err := rs.revocations.load(rs.store); err != nil {
+		return err
+	}
+	rs.mu.Lock() // their timers run already
+	defer rs.mu.Unlock()
+	for k, rec := range rs.records {
+		if part := rec.livekit; part != nil {
+			r := newRoom(rs, k, rec, auth.RoomConfig{EmptyTimeout: part.EmptyTimeout, DepartureTimeout: part.DepartureTimeout,
+				MaxParticipants: part.MaxParticipants, Metadata: part.Metadata})
+			r.mu.Lock()
+			r.ID, r.created, r.started = part.SID, part.Created, true
+			r.mu.Unlock()
+			rs.rooms[k] = r
+		}
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package usher
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"usher/auth"
+	"usher/auth/livekit"
+	"usher/room"
+	"usher/session"
+)
+
+// optional is a member of an object that may be absent, null or text.
+type optional struct {
+	given bool
+	text  string // empty for null
+}
+
+func (o *optional) UnmarshalJSON(b []byte) error {
+	o.given = true
+	if string(b) == "null" {
+		return nil
+	}
+	return json.Unmarshal(b, &o.text)
+}
+
+func (o *optional) pointer() *string {
+	if !o.given {
+		return nil
+	}
+	return &o.text
+}
+
+// change changes a participant, all participants of the identity when there are
+// several: what is absent stays, null clears. Of the permission, too, only what
+// is named changes.
+func (a *api) change(r *request) (int, any, error) {
+	name, identity := r.PathValue("room"), r.PathValue("identity")
+	var body struct {
+		Name       optional                  `json:"name"`
+		Metadata   optional                  `json:"metadata"`
+		Attributes map[string]optional       `json:"attributes"`
+		Permission *livekit.PermissionChange `json:"permission"`
+	}
+	if err := r.may(name); err != nil {
+		return 0, nil, err
+	}
+	if err := r.read(&body); err != nil {
+		return 0, nil, err
+	}
+	if err := r.may(name); err != nil {
+		return 0, nil, err
+	}
+	change := room.Change{Name: body.Name.pointer(), Metadata: body.Metadata.pointer(), By: r.by()}
+	for k, v := range body.Attributes {
+		if change.Attributes == nil {
+			change.Attributes = make(map[string]string, len(body.Attributes))
+		}
+		change.Attributes[k] = v.text
+	}
+	if body.Permission != nil {
+		say, err := body.Permission.Statement()
+		if err != nil {
+			return 0, nil, invalid("permission.%s", err)
+		}
+		if !say.IsZero() {
+			change.Permission = &say
+		}
+	}
+	found, ok := a.Rooms.Lookup(r.grant.Project, name)
+	if !ok {
+		return 0, nil, room.ErrNotFound
+	}
+	b := a.Rooms.Batch()
+	info, err := found.Update(b, room.Target{Identity: identity}, change)
+	b.Flush()
+	if err != nil {
+		return 0, nil, err
+	}
+	a.Log.Info("participant updated", "project", r.grant.Project, "room", name, "identity", identity,
+		"permission", change.Permission != nil, "by", r.grant.Identity, "key", r.grant.KeyID)
+	return http.StatusOK, json.RawMessage(session.ParticipantJSON(info)), nil
+}
+
+// An explanation says why somebody may do what they may.
+type explanation struct {
+	Room        string        `json:"room"`
+	Identity    string        `json:"identity"`
+	SID         string        `json:"sid,omitempty"`
+	Connected   bool          `json:"connected"`
+	Permissions []explained   `json:"permissions"`
+	Layers      []layer       `json:"layers"`
+	Receive     []receiveRule `json:"receive,omitempty"`
+}
+
+// explained is one right.
+type explained struct {
+	Right     string `json:"right"`
+	Allowed   *bool  `json:"allowed"`             // null: nobody is there whose token would say
+	DecidedBy string `json:"decidedBy,omitempty"` // a layer; empty: no layer names it
+	Said      []said `json:"said"`
+}
+
+type said struct {
+	Layer string    `json:"layer"`
+	Says  string    `json:"says"` // "allow" or "deny"
+	At    time.Time `json:"at"`
+	By    string    `json:"by,omitempty"`
+}
+
+type layer struct {
+	Layer string    `json:"layer"`
+	At    time.Time `json:"at"`
+	By    string    `json:"by,omitempty"`
+	Allow []string  `json:"allow"`
+	Deny  []string  `json:"deny"`
+}
+
+// receiveRule is what may be received from somebody, in place of the general.
+type receiveRule struct {
+	Identity string   `json:"identity,omitempty"`
+	SID      string   `json:"sid,omitempty"`
+	Allow    []string `json:"allow"`
+}
+
+func (a *api) explain(r *request) (int, any, error) {
+	name, identity := r.PathValue("room"), r.PathValue("identity")
+	if err := r.may(name); err != nil {
+		return 0, nil, err
+	}
+	info, layers, err := a.Rooms.Explain(r.grant.Project, name, room.Target{Identity: identity})
+	if err != nil {
+		return 0, nil, err
+	}
+	out := explanation{Room: name, Identity: identity, Layers: []layer{}}
+	says := make([]auth.Say, len(layers))
+	for i, l := range layers {
+		says[i] = l.Say
+		out.Layers = append(out.Layers, layer{l.Layer, l.At.UTC(), l.By, names(l.Allow), names(l.Deny)})
+	}
+	if info != nil {
+		out.SID, out.Connected = info.SID, info.State == room.Active
+		for identity, rights := range info.Permission.ReceiveFromIdentity {
+			out.Receive = append(out.Receive, receiveRule{Identity: identity, Allow: names(rights)})
+		}
+		for sid, rights := range info.Permission.ReceiveFromParticipant {
+			out.Receive = append(out.Receive, receiveRule{SID: sid, Allow: names(rights)})
+		}
+	}
+	auth.AllRights.Each(func(right auth.Rights) {
+		e := explained{Right: right.Names()[0], Said: []said{}}
+		if info != nil {
+			allowed, by := auth.Explain(right, says...)
+			e.Allowed, e.DecidedBy = &allowed, by
+		}
+		for _, l := range layers {
+			switch {
+			case l.Deny.Has(right):
+				e.Said = append(e.Said, said{l.Layer, "deny", l.At.UTC(), l.By})
+			case l.Allow.Has(right):
+				e.Said = append(e.Said, said{l.Layer, "allow", l.At.UTC(), l.By})
+			}
+		}
+		out.Permissions = append(out.Permissions, e)
+	})
+	return http.StatusOK, out, nil
+}
+
+func names(r auth.Rights) []string {
+	if r == 0 {
+		return []string{}
+	}
+	return r.Names()
+}
