@@ -1,10 +1,18 @@
-// Package demo serves a page that joins a room in a browser: who is there, what
-// each may do, what is said, and why something was refused.
+// Package demo serves a page that joins a room in a browser: a stage with camera,
+// microphone and screen, an audience that may raise a hand, chat and reactions,
+// what a host may do with each, one's own token and why one may do what, and in words
+// why something was refused.
 //
-// The token comes behind the "#" of the address, which browsers send to nobody,
-// or is pasted. The page is static; whatever it shows of other people it shows
-// as text, and its Content-Security-Policy takes the means to do otherwise from
-// it: no inline script or style, no markup made of strings.
+// It is made with the browser SDK, /sdk/usher.js, which has to be on the same
+// origin. The token comes behind the "#" of the address, which browsers send to
+// nobody, and is taken out of the address at once, or is pasted. The page is static; whatever it
+// shows of other people it shows as text, and its Content-Security-Policy takes
+// the means to do otherwise from it: no inline script or style, no markup made
+// of strings. Camera and sound need nothing beyond it: they go to elements as
+// objects, not as addresses.
+//
+// A person who raised a hand is live as soon as a host promotes them; one who did not is
+// asked first.
 package demo
 
 import (

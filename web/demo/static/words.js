@@ -1,9 +1,16 @@
 // What the protocol's codes mean, for people.
 
-const noAutoReturn = "The page does not come back by itself.";
+import { RequestError } from "/sdk/usher.js";
 
-// then: what helps. "wait": the page comes back by itself. "again": the same
-// token may do. "token": only another token does. "": nothing to be done here.
+// What helps: "wait": the page comes back by itself. "again": the same token may
+// do. "token": only another token does. "": nothing to be done here.
+const help = {
+  wait: "The page comes back by itself.",
+  again: "The page does not come back by itself.",
+  token: "To join, paste another token below.",
+  "": "",
+};
+
 const closes = {
   1000: ["You left", "The session has ended.", "again"],
   1001: ["The server went away", "", "wait"],
@@ -27,7 +34,7 @@ const closes = {
   4505: ["There is no such room", "And this token may not make it.", "token"],
   4506: ["The room is full", "", "again"],
   4507: ["Taken over", "Somebody joined with the same identity, perhaps you in another window.", "again"],
-  4508: ["You were removed", "A moderator removed you, and the tokens used so far do not let you in again.", "token"],
+  4508: ["You were removed", "An administrator put you out of the room. The tokens you have used do not let you in again; ask for one that is issued from now on.", "token"],
   4509: ["The room was closed", "", "again"],
   4511: ["The token is too large", "", "token"],
   4512: ["This page may not connect", "Its address is not among the origins that the server allows.", ""],
@@ -40,47 +47,64 @@ const closes = {
 // closeWords says what a close code means and what helps.
 export function closeWords(code) {
   const [title, text, then] = closes[code] ?? ["The connection has ended", "", code >= 4000 && code < 4500 ? "wait" : "again"];
-  const more = then === "wait" ? "The page comes back by itself." : noAutoReturn;
-  return { title: `${title} (${code})`, text: [text, more].filter(Boolean).join(" "), then };
+  return { title: `${title} (${code})`, text: [text, help[then]].filter(Boolean).join(" "), then };
 }
 
+/** permissionNames is what each permission lets one do. */
+export const permissionNames = {
+  canPublish: "Be on stage",
+  canPublishData: "Chat, react, raise a hand",
+  canSubscribe: "See and hear the stage",
+  canUpdateOwnMetadata: "Change your own name and data",
+  roomAdmin: "Host: promote, mute, remove",
+  hidden: "Hidden from the others",
+};
+
 const permissions = {
-  canPublish: "publishing tracks",
+  canPublish: "publishing",
   canPublishSources: "publishing from this source",
   canPublishData: "sending messages",
   canSubscribe: "receiving tracks",
   canUpdateOwnMetadata: "changing one's own name and data",
   canUpdatePresence: "sending presence",
-  hidden: "publishing while hidden",
   roomAdmin: "moderating",
 };
 
 const layers = {
-  token: "your token (token) does not give it",
-  live: "a change made during the session (live) took it away",
+  token: "your token does not allow it",
+  live: "an administrator took it away",
 };
+
+const remedies = {
+  token: "A token that allows it, or a host, can change that.",
+  live: "Ask a host for it.",
+};
+
+export const layerWords = (layer) => layers[layer] ?? `the layer ${layer} denies it`;
 
 const errors = {
   invalid_request: "the server did not understand it",
   unknown_type: "the server does not know such a message",
-  not_found: "it is not there",
+  not_found: "it is not there any more",
   limit_exceeded: "it is too large",
   rate_limited: "that was too much in a short time",
   lost: "the connection was lost before the answer came",
+  unavailable: "the server cannot store it now; what it takes away holds, what it gives does not",
 };
 
-// refusalWords says why something was refused. The server explains a denial once
-// for each kind of message and change of permissions; before is that one. The words
-// follow a colon.
-export function refusalWords(reply, before) {
-  if (reply.code !== "not_allowed") {
-    const why = errors[reply.code] ?? reply.code;
-    return reply.message ? `${why} (${reply.message}).` : `${why}.`;
+/** refusalWords says why something was refused, from an error of the SDK. The words follow a colon. */
+export function refusalWords(error) {
+  if (error.code !== "not_allowed") {
+    // A camera that is not found is another thing: those errors have words of their own.
+    const why = (error instanceof RequestError ? errors[error.code] : undefined) ?? error.message ?? String(error.code);
+    return /[.!?]$/.test(why) ? why : `${why}.`;
   }
-  const { permission, layer } = reply.permission ? reply : before ?? {};
+  const { permission, layer } = error;
   if (!permission) return "you are not allowed to.";
+  if (permission === "hidden") return "whoever is hidden publishes nothing.";
   const what = permissions[permission] ?? "it";
-  return `${what} needs ${permission}, and ${layers[layer] ?? `${layer} denies it`}.`;
+  const who = layer ? layerWords(layer) : "nothing allows it";
+  return `${what} needs ${permission}, and ${who}.${remedies[layer] ? ` ${remedies[layer]}` : ""}`;
 }
 
 const reasons = {
@@ -90,6 +114,7 @@ const reasons = {
   CONNECTION_TIMEOUT: "left: the connection did not come back",
   ROOM_DELETED: "left: the room was closed",
   SERVER_SHUTDOWN: "left: the server stops",
+  MIGRATION: "was moved to another room",
   UNKNOWN_REASON: "is not seen any more",
 };
 

@@ -1,0 +1,114 @@
+// Coming in and going out: the form, the token in the address, and what the
+// connection is doing.
+
+import { ConnectionState } from "/sdk/usher.js";
+import { $, setText } from "./dom.js";
+import { note, page } from "./page.js";
+import { clearStage } from "./stage.js";
+import { closeWords } from "./words.js";
+
+let been = false; // inside, since the page last set out to join
+let how = {}; // {join, again}
+
+const words = {
+  [ConnectionState.Connecting]: ["between", "Connecting…"],
+  [ConnectionState.Connected]: ["in", "Connected"],
+  [ConnectionState.SignalReconnecting]: ["between", "Reconnecting…"],
+  [ConnectionState.Reconnecting]: ["between", "Joining again…"],
+  [ConnectionState.Disconnected]: ["out", "Not connected"],
+};
+
+/** state shows what the connection is doing. */
+export function state(s) {
+  const offline = navigator.onLine === false && s !== ConnectionState.Disconnected && s !== ConnectionState.Connected;
+  const [kind, text] = offline ? ["between", "Offline"] : words[s];
+  $("status").dataset.state = kind;
+  setText($("status"), text);
+  setText($("cut"), s === ConnectionState.SignalReconnecting || s === ConnectionState.Reconnecting
+    ? offline
+      ? "You are offline. The page comes back by itself when the network does."
+      : "The connection was lost. The page is trying to come back; what you see may be old."
+    : "");
+  $("inside").classList.toggle("cut", $("cut").textContent !== "");
+  const out = s === ConnectionState.Disconnected;
+  $("leave").hidden = out;
+  $("joining").hidden = s !== ConnectionState.Connecting;
+  if (out) return;
+  $("door").hidden = true;
+  $("past").hidden = true;
+  $("inside").classList.remove("past");
+  if (s === ConnectionState.Connecting) {
+    been = false;
+    $("notice").hidden = $("inside").hidden = true;
+  }
+}
+
+/** arrive shows the room. */
+export function arrive() {
+  been = true;
+  $("notice").hidden = true;
+  $("inside").hidden = false;
+  // Not to the field where that brings up a keyboard on the glass.
+  const glass = matchMedia("(pointer: coarse)").matches;
+  $(glass ? "stage-title" : "text").focus({ preventScroll: true });
+}
+
+/** closing says why it has ended, and what helps. */
+export function closing({ code }) {
+  const { title, text, then } = closeWords(code);
+  note(`${title}.`, true);
+  clearStage();
+  $("inside").classList.add("past");
+  $("past").hidden = !been;
+  setText($("notice-title"), title);
+  setText($("notice-text"), text);
+  $("again").hidden = then === "token" || then === "";
+  setText($("again"), been ? "Come back" : "Try again");
+  $("notice").hidden = false;
+  // Whoever never got in may want another token in any case.
+  $("door").hidden = then !== "token" && been;
+  if (!$("again").hidden) $("again").focus({ preventScroll: true });
+  else if (!$("door").hidden) $("token").focus({ preventScroll: true });
+  scrollTo(0, 0); // to the notice
+}
+
+// fromAddress joins with the token behind the "#", which browsers send to
+// nobody, and takes it out of the address. The room comes from there or from the
+// path, for tokens without one.
+function fromAddress() {
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  const token = fragment.get("token");
+  const room = fragment.get("room") || pathRoom();
+  if (!token) {
+    if (!page.room) $("token").focus({ preventScroll: true });
+    return;
+  }
+  history.replaceState(null, "", location.pathname + location.search);
+  how.join(token, room);
+}
+
+function pathRoom() {
+  try {
+    return decodeURIComponent(location.pathname.slice(1));
+  } catch {
+    return "";
+  }
+}
+
+export function startDoor(ways) {
+  how = ways;
+  $("join").addEventListener("submit", (e) => {
+    e.preventDefault();
+    const token = $("token").value.trim();
+    $("token").value = "";
+    // A whole link does as well.
+    const link = /[#&]token=([^&\s]+)/.exec(token);
+    if (token) how.join(link ? decodeURIComponent(link[1]) : token, pathRoom());
+  });
+  $("leave").addEventListener("click", () => page.room?.disconnect());
+  $("again").addEventListener("click", () => how.again());
+  addEventListener("hashchange", fromAddress);
+  for (const change of ["online", "offline"]) addEventListener(change, () => page.room && state(page.room.state));
+  if (pathRoom()) setText($("room"), pathRoom());
+  queueMicrotask(fromAddress); // when the other parts have started
+}
