@@ -14,14 +14,12 @@
 package console
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"io/fs"
 	"net/http"
 	"path"
-	"time"
+
+	assets "usher/web/static"
 )
 
 //go:embed static
@@ -33,14 +31,6 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 
 // Address is where the page is. Its files are below.
 const Address = "/console"
-
-// kinds are not left to the system's table, which differs from one to the next.
-var kinds = map[string]string{
-	".html": "text/html; charset=utf-8",
-	".css":  "text/css; charset=utf-8",
-	".js":   "text/javascript; charset=utf-8",
-	".svg":  "image/svg+xml",
-}
 
 // Handler serves the page at [Address], and its files below.
 func Handler() http.Handler {
@@ -58,26 +48,7 @@ func Handler() http.Handler {
 		if f.Name() == "index.html" {
 			address = Address
 		}
-		mux.Handle(address, file(f.Name(), content))
+		mux.Handle(address, assets.File(f.Name(), content, policy))
 	}
 	return mux
-}
-
-// file serves one file. Browsers ask each time whether it is still the same, so
-// that page and scripts are of one version.
-func file(name string, content []byte) http.Handler {
-	sum := sha256.Sum256(content)
-	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
-	kind := kinds[path.Ext(name)]
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Type", kind)
-		h.Set("Content-Security-Policy", policy)
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cache-Control", "no-cache")
-		h.Set("ETag", tag)
-		http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(content))
-	})
 }

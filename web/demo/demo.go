@@ -16,14 +16,12 @@
 package demo
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"io/fs"
 	"net/http"
 	"path"
-	"time"
+
+	assets "usher/web/static"
 )
 
 //go:embed static
@@ -37,14 +35,6 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // Prefix is where the page's files are.
 const Prefix = "/demo/"
 
-// kinds are not left to the system's table, which differs from one to the next.
-var kinds = map[string]string{
-	".html": "text/html; charset=utf-8",
-	".css":  "text/css; charset=utf-8",
-	".js":   "text/javascript; charset=utf-8",
-	".svg":  "image/svg+xml",
-}
-
 // Handler serves the page at "/" and "/{room}", and its files below [Prefix].
 func Handler() http.Handler {
 	mux := http.NewServeMux()
@@ -57,7 +47,7 @@ func Handler() http.Handler {
 		if err != nil {
 			panic(err)
 		}
-		h := file(f.Name(), content)
+		h := assets.File(f.Name(), content, policy)
 		if f.Name() == "index.html" {
 			mux.Handle("/{$}", h)
 			mux.Handle("/{room}", h)
@@ -66,22 +56,4 @@ func Handler() http.Handler {
 		mux.Handle(Prefix+f.Name(), h)
 	}
 	return mux
-}
-
-// file serves one file. Browsers ask each time whether it is still the same, so
-// that page and scripts are of one version.
-func file(name string, content []byte) http.Handler {
-	sum := sha256.Sum256(content)
-	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
-	kind := kinds[path.Ext(name)]
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Type", kind)
-		h.Set("Content-Security-Policy", policy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cache-Control", "no-cache")
-		h.Set("ETag", tag)
-		http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(content))
-	})
 }

@@ -11,17 +11,13 @@
 package sdk
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"encoding/json"
 	"io/fs"
 	"net/http"
-	"path"
-	"time"
 
 	"usher/web/sdk/media"
+	"usher/web/static"
 )
 
 //go:embed *.js *.d.ts
@@ -29,12 +25,6 @@ var files embed.FS
 
 // Prefix is where the files are.
 const Prefix = "/sdk/"
-
-// kinds are not left to the system's table, which differs from one to the next.
-var kinds = map[string]string{
-	".js": "text/javascript; charset=utf-8",
-	".ts": "text/plain; charset=utf-8", // declarations; the registered type of .ts is a video
-}
 
 // Handler serves the files below [Prefix], to pages of every origin.
 func Handler() http.Handler {
@@ -45,7 +35,7 @@ func Handler() http.Handler {
 				return err
 			}
 			content, err := files.ReadFile(name)
-			handlers[Prefix+folder+name] = file(name, content)
+			handlers[Prefix+folder+name] = static.File(name, content, "")
 			return err
 		})
 		if err != nil {
@@ -61,22 +51,6 @@ func Handler() http.Handler {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin")
 		h.ServeHTTP(w, r)
-	})
-}
-
-// file serves one file. Browsers ask each time whether it is still the same, so
-// that the modules are of one version.
-func file(name string, content []byte) http.Handler {
-	sum := sha256.Sum256(content)
-	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
-	kind := kinds[path.Ext(name)]
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Type", kind)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Cache-Control", "no-cache")
-		h.Set("ETag", tag)
-		http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(content))
 	})
 }
 
