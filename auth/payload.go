@@ -35,11 +35,14 @@ type claimsError struct{ problem error }
 func (e *claimsError) Error() string { return e.problem.Error() }
 
 // UnmarshalJSON is called by the JWT library with the whole payload.
-func (p *payload) UnmarshalJSON(raw []byte) error {
+func (p *payload) UnmarshalJSON(raw []byte) error { return p.read(bytes.Clone(raw)) }
+
+// read picks the claims out of a payload, which is valid JSON, and keeps it.
+func (p *payload) read(raw []byte) error {
 	if !utf8.Valid(raw) {
 		return &claimsError{object.ErrInvalid}
 	}
-	p.raw = bytes.Clone(raw)
+	p.raw = raw
 	err := object.Read(p.raw,
 		object.Field{Name: "iss", Into: &p.issuer},
 		object.Field{Name: "jti", Into: &p.id},

@@ -166,7 +166,7 @@ func (v *Verifier) Refresh(g *Grant, now Current, lifetime time.Duration) (strin
 	if err != nil {
 		return "", fmt.Errorf("auth: refreshing a token: %w", err)
 	}
-	token, err := Sign(claims, key.Secret)
+	token, err := sign(claims, key.Secret)
 	if err != nil {
 		return "", err
 	}
