@@ -1,6 +1,9 @@
 package room
 
 import (
+	"context"
+	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +24,18 @@ type Batch struct {
 	dirty   []*outbox
 	refresh []*Participant
 	work    []func()
-	fanouts [2]*sync.WaitGroup // handed to the flushers and perhaps not done
+	fanouts [2]*fanout // handed to the flushers and perhaps not done
+	waiting func()     // see BeforeWait
+}
+
+// BeforeWait has f called before an operation on this batch waits for the store
+// or for the flushers.
+func (b *Batch) BeforeWait(f func()) { b.waiting = f }
+
+func (b *Batch) willWait() {
+	if b.waiting != nil {
+		b.waiting()
+	}
 }
 
 // Batch returns an empty batch.
@@ -32,6 +46,16 @@ func (b *Batch) add(o *outbox) { b.dirty = append(b.dirty, o) }
 // later runs f in Flush, outside of all locks.
 func (b *Batch) later(f func()) { b.work = append(b.work, f) }
 
+// note logs in Flush what happened to one of many people. That is for looking
+// closely: a line for each would be most of a large server's log, and of the cost
+// of a join.
+func (b *Batch) note(what string, about func() []any) {
+	log := b.rooms.cfg.Log
+	if log.Enabled(context.Background(), slog.LevelDebug) {
+		b.later(func() { log.Debug(what, about()...) })
+	}
+}
+
 // Len is the number of outboxes waiting to be written.
 func (b *Batch) Len() int { return len(b.dirty) }
 
@@ -39,134 +63,72 @@ func (b *Batch) Len() int { return len(b.dirty) }
 // when many outboxes are to be written it hands them to the flushers and
 // returns, but waits when two fan-outs of this batch are still unwritten: that
 // holds back the sender, not the receivers.
-func (b *Batch) Flush() {
+func (b *Batch) Flush() { b.flush(flushInline) }
+
+// FlushHere is Flush for what many senders left: it writes everything itself.
+func (b *Batch) FlushHere() { b.flush(math.MaxInt) }
+
+// flush writes up to so many outboxes itself. Should something in it panic, it can
+// be called again, for the rest.
+func (b *Batch) flush(inline int) {
 	for len(b.refresh) > 0 || len(b.work) > 0 {
 		if len(b.refresh) > 1 {
-			b.write() // it should not wait for many signatures
+			b.write(inline) // it should not wait for many signatures
 		}
-		refresh, work := b.refresh, b.work
-		b.refresh, b.work = nil, nil
-		for _, f := range work {
+		for len(b.work) > 0 {
+			f := b.work[0]
+			b.work[0] = nil
+			b.work = b.work[1:]
 			f()
 		}
-		for _, p := range refresh {
+		for len(b.refresh) > 0 {
+			p := b.refresh[0]
+			b.refresh[0] = nil
+			b.refresh = b.refresh[1:]
 			p.refreshToken(b)
 		}
 	}
-	b.write()
+	b.write(inline)
 }
 
 // write writes the outboxes that are waiting for it, or hands them to the flushers.
-func (b *Batch) write() {
+func (b *Batch) write(inline int) {
 	if len(b.dirty) == 0 {
 		return
 	}
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	if len(b.dirty) <= flushInline {
+	if len(b.dirty) <= inline {
 		for i, o := range b.dirty {
-			o.flush(s)
-			b.dirty[i] = nil
+			if o != nil { // else it was at this one that an earlier flush failed
+				b.dirty[i] = nil
+				o.flush(s)
+			}
 		}
 		b.dirty = b.dirty[:0]
 		return
 	}
 	if b.fanouts[0] != nil {
-		b.fanouts[0].Wait()
+		b.fanouts[0].wait(b)
 	}
-	done := new(sync.WaitGroup)
+	f := &fanout{done: make(chan struct{})}
+	f.left.Store(int32((len(b.dirty) + flushChunk - 1) / flushChunk))
 	for rest := b.dirty; len(rest) > 0; {
 		n := min(flushChunk, len(rest))
-		done.Add(1)
-		b.rooms.flushers.give(chunk{rest[:n:n], done}, s)
+		b.rooms.flushers.give(b, chunk{rest[:n:n], f}, s)
 		rest = rest[n:]
 	}
 	b.dirty = nil // the flushers own it now
-	b.fanouts[0], b.fanouts[1] = b.fanouts[1], done
+	b.fanouts[0], b.fanouts[1] = b.fanouts[1], f
 }
 
 // Wait blocks until everything flushed so far has been handed to the connections.
 func (b *Batch) Wait() {
-	for i, wg := range b.fanouts {
-		if wg != nil {
-			wg.Wait()
+	for i, f := range b.fanouts {
+		if f != nil {
+			f.wait(b)
 			b.fanouts[i] = nil
 		}
-	}
-}
-
-// chunk is a part of a large fan-out.
-type chunk struct {
-	boxes []*outbox
-	done  *sync.WaitGroup
-}
-
-// flush writes the chunk.
-func (c chunk) flush(s *scratch) {
-	for _, o := range c.boxes {
-		o.flush(s)
-	}
-	c.done.Done()
-}
-
-// flushers are the fixed goroutines that write large fan-outs.
-type flushers struct {
-	work chan chunk    // never closed
-	stop chan struct{} // closed to end them
-	done sync.WaitGroup
-}
-
-// start starts n flushers. They end when stop is closed.
-func (f *flushers) start(n int) {
-	f.work = make(chan chunk, 4*n)
-	f.stop = make(chan struct{})
-	for range n {
-		f.done.Go(func() {
-			var s scratch
-			for {
-				select {
-				case c := <-f.work:
-					c.flush(&s)
-				case <-f.stop:
-					return
-				}
-			}
-		})
-	}
-}
-
-// end stops the flushers and writes what they had not begun.
-func (f *flushers) end() {
-	close(f.stop)
-	f.done.Wait()
-	var s scratch
-	f.finish(&s)
-}
-
-// finish does the work that the flushers have left.
-func (f *flushers) finish(s *scratch) {
-	for {
-		select {
-		case c := <-f.work:
-			c.flush(s)
-		default:
-			return
-		}
-	}
-}
-
-// give hands a chunk to the flushers. Once they have ended the caller does the work.
-func (f *flushers) give(c chunk, s *scratch) {
-	select {
-	case f.work <- c:
-	case <-f.stop:
-		c.flush(s)
-		return
-	}
-	select {
-	case <-f.stop:
-		f.finish(s) // perhaps nobody else looks any more
-	default:
 	}
 }
 

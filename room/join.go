@@ -72,7 +72,11 @@ type Join struct {
 // [LimitError], an [InvalidError], or what Admit returned.
 func (rs *Rooms) Join(b *Batch, j Join) (*Participant, error) {
 	p, err := rs.join(b, j)
-	rs.metrics.joins.WithLabelValues(joinOutcome(err)).Inc()
+	if err == nil {
+		rs.metrics.joined.Inc()
+	} else {
+		rs.metrics.joins.WithLabelValues(joinOutcome(err)).Inc()
+	}
 	return p, err
 }
 
@@ -246,9 +250,8 @@ func (r *Room) seatLocked(b *Batch, p *Participant, replaced []*Participant) {
 	}
 	r.audience.enter(p.listener)
 	r.observeLocked(&Occurrence{Occasion: ParticipantEntered, Participant: p.info})
-	b.later(func() {
-		r.rooms.cfg.Log.Info("participant joined", "project", r.Project, "room", r.Name,
-			"identity", p.Identity, "session", p.SID, "key", p.grant.KeyID, "hidden", hidden)
+	b.note("participant joined", func() []any {
+		return []any{"project", r.Project, "room", r.Name, "identity", p.Identity, "session", p.SID, "key", p.grant.KeyID, "hidden", hidden}
 	})
 }
 

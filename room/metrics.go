@@ -21,6 +21,8 @@ var dropNames = [endOfDropReasons]string{"full", "stale", "dependent", "overtake
 type metrics struct {
 	reg       prometheus.Registerer
 	joins     *prometheus.CounterVec
+	joined    prometheus.Counter // of joins
+	refreshed prometheus.Counter // of refreshes
 	leaves    *prometheus.CounterVec
 	denials   *prometheus.CounterVec
 	refreshes *prometheus.CounterVec
@@ -69,6 +71,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, o := range []string{"recovered", "snapshot", "refused"} {
 		m.resumes.WithLabelValues(o)
 	}
+	m.joined, m.refreshed = m.joins.WithLabelValues("ok"), m.refreshes.WithLabelValues("ok")
 	m.messages[0], m.messages[1] = routed.WithLabelValues("data"), routed.WithLabelValues("frame")
 	for i := range m.drops {
 		m.drops[i] = drops.WithLabelValues(dropNames[i])

@@ -865,19 +865,20 @@ func TestFlushersEnd(t *testing.T) {
 	for range 200 {
 		var f flushers
 		f.start(1)
-		var wg, done sync.WaitGroup
+		var wg sync.WaitGroup
+		all := &fanout{done: make(chan struct{})}
+		all.left.Store(4 * 5)
 		for range 4 {
 			wg.Go(func() {
 				var s scratch
 				for range 5 {
-					done.Add(1)
-					f.give(chunk{done: &done}, &s)
+					f.give(new(Batch), chunk{of: all}, &s)
 				}
 			})
 		}
 		f.end()
 		wg.Wait()
-		done.Wait() // hangs when one was lost
+		<-all.done // hangs when one was lost
 	}
 }
 

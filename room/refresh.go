@@ -45,7 +45,7 @@ func (p *Participant) refreshToken(b *Batch) {
 		r.rooms.cfg.Log.Error("refreshing a token failed", "project", r.Project, "room", r.Name, "session", p.SID, "error", err)
 		return
 	}
-	r.rooms.metrics.refreshes.WithLabelValues("ok").Inc()
+	r.rooms.metrics.refreshed.Inc()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	// A token that was overtaken while it was signed is not handed out: it may

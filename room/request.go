@@ -81,6 +81,7 @@ func (p *Participant) doDurably(c Call, kind string, op func() (finish func() (R
 	}
 	r.mu.Unlock()
 	c.Batch.Flush() // others do not wait for the store
+	c.Batch.willWait()
 	reply, err := finish()
 	p.room.mu.Lock()
 	for p.successor != nil { // it was moved meanwhile

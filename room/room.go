@@ -16,7 +16,17 @@ const (
 	// is an event of its own; in larger rooms those of a tick are one.
 	announceAtOnce = 32
 	announceTick   = 20 * time.Millisecond
+	// announceShare is what a tick takes for each listener at least, so that it
+	// does not cost more than a fraction of a core to tell them, however many
+	// they are.
+	announceShare = 20 * time.Microsecond
+	maxTick       = time.Second
 )
+
+// tickOf is how long a room with so many listeners gathers joins and leaves.
+func tickOf(listeners int) time.Duration {
+	return min(max(announceTick, time.Duration(listeners)*announceShare), maxTick)
+}
 
 // A Room is a set of participants that see the same events in the same order.
 // Its methods may be called concurrently.
@@ -258,9 +268,8 @@ func (r *Room) unseatLocked(p *Participant, final Final) {
 func (r *Room) goneLocked(b *Batch, p *Participant, final Final) {
 	r.rooms.metrics.leaves.WithLabelValues(string(final.Reason)).Inc()
 	r.observeLocked(&Occurrence{Occasion: ParticipantDeparted, Participant: p.info, Reason: final.Reason})
-	b.later(func() {
-		r.rooms.cfg.Log.Info("participant left", "project", r.Project, "room", r.Name,
-			"identity", p.Identity, "session", p.SID, "reason", string(final.Reason))
+	b.note("participant left", func() []any {
+		return []any{"project", r.Project, "room", r.Name, "identity", p.Identity, "session", p.SID, "reason", string(final.Reason)}
 	})
 }
 
@@ -364,7 +373,7 @@ func (r *Room) recountLocked() {
 func (r *Room) tickLocked() {
 	if !r.ticking {
 		r.ticking = true
-		time.AfterFunc(announceTick, r.tick)
+		time.AfterFunc(tickOf(len(r.audience.listeners)), r.tick)
 	}
 }
 
