@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,6 +33,9 @@ import (
 // report is the server's cost alone: this file's TestMain turns the test binary
 // into that process.
 const benchServerEnv = "USHER_BENCH_SERVER"
+
+// With USHER_BENCH_PROFILE=file that process writes a CPU profile.
+const benchProfileEnv = "USHER_BENCH_PROFILE"
 
 // cost is what the server has used so far.
 type cost struct {
@@ -70,7 +74,19 @@ func serveBench() {
 	if err != nil {
 		panic(err)
 	}
+	if path := os.Getenv(benchProfileEnv); path != "" {
+		f, err := os.Create(path)
+		if err != nil {
+			panic(err)
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			panic(err)
+		}
+		defer pprof.StopCPUProfile()
+	}
 	fmt.Println(l.Addr())
+	l = sessions.Front(l, mux, "/session")
 	go func() { _ = http.Serve(l, mux) }() // ends with the process
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }

@@ -16,9 +16,13 @@ import (
 )
 
 const (
-	// readBufferBytes is what one read takes at most. A run of messages in it
-	// is handled before anything is written.
+	// readBufferBytes is what one read of a connection with a goroutine of its
+	// own takes at most. A run of messages in it is handled before anything is
+	// written.
 	readBufferBytes = 4 << 10
+	// headBufferBytes is what the library reads through: enough for the header
+	// of a frame.
+	headBufferBytes = 16
 	// writeBufferBytes holds the largest control frame, so that the library
 	// hands each to the connection in one piece.
 	writeBufferBytes = 256
@@ -37,6 +41,8 @@ const (
 	opBinary = 0x82
 	opClose  = 0x88
 	opPing   = 0x89
+	opPong   = 0x8a
+	finBit   = 0x80
 )
 
 // conn is one connection beneath the WebSocket library. The library reads from
@@ -48,15 +54,14 @@ const (
 // the read loop closes the socket. Once a session has joined, the farewell is
 // the outbox's alone to say: it knows of a half-written frame.
 type conn struct {
-	net.Conn               // static
-	socket   net.Conn      // static; beneath TLS, else the same
-	raw      *rawWriter    // static; nil when frames cannot be written to a file descriptor as they are
-	br       *bufio.Reader // static; owned by the read loop
-	heard    atomic.Int64  // when the peer was last heard, Unix ns
+	net.Conn              // static
+	socket   net.Conn     // static; beneath TLS, else the same
+	polled   *socket      // static; nil: the read loop has a goroutine, which waits in Read
+	heard    atomic.Int64 // when the peer was last heard, Unix ns
 
 	// Owned by the read loop.
+	input
 	control func(frame []byte) // takes the library's control frames once a session has joined
-	readErr error              // that reading has ended with
 
 	parted chan struct{} // closed when the farewell is over: written, or in vain
 
@@ -70,7 +75,8 @@ type conn struct {
 // hijacker hands the library our connection in place of the server's.
 type hijacker struct {
 	http.ResponseWriter
-	conn *conn
+	server *Server
+	conn   *conn
 }
 
 // Hijack implements http.Hijacker. Bytes that the server has read already are kept.
@@ -79,56 +85,30 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
-	c := &conn{Conn: &prefixed{Conn: nc, early: append([]byte(nil), early...)}, socket: nc, parted: make(chan struct{})}
+	c := &conn{Conn: nc, socket: nc, parted: make(chan struct{})}
+	if brw != nil {
+		if early, _ := brw.Reader.Peek(brw.Reader.Buffered()); len(early) > 0 {
+			c.pending = append([]byte(nil), early...)
+		}
+	}
 	c.heard.Store(time.Now().UnixNano())
 	if secure, ok := nc.(*tls.Conn); ok {
 		c.socket = secure.NetConn()
 	}
-	if sc, ok := c.socket.(syscall.Conn); ok && rawWrites {
+	if s, early, ok := h.server.pollers.adopt(nc); ok {
+		c.polled, c.Conn, c.socket = s, s, s
+		c.pending = append(c.pending, early...)
+	} else if sc, ok := c.socket.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			tuneSocket(raw)
-			if c.socket == nc {
-				c.raw = newRawWriter(raw)
-			}
 		}
 	}
-	c.br = bufio.NewReaderSize(c, readBufferBytes)
 	h.conn = c
-	return c, bufio.NewReadWriter(c.br, bufio.NewWriterSize(c, writeBufferBytes)), nil
+	return c, bufio.NewReadWriter(bufio.NewReaderSize(c, headBufferBytes), bufio.NewWriterSize(c, writeBufferBytes)), nil
 }
 
 // Unwrap lets http.ResponseController find the server's writer.
 func (h *hijacker) Unwrap() http.ResponseWriter { return h.ResponseWriter }
-
-// prefixed is a connection of which some bytes have been read already.
-type prefixed struct {
-	net.Conn
-	early []byte // owned by the reader
-}
-
-func (p *prefixed) Read(b []byte) (int, error) {
-	if len(p.early) > 0 {
-		n := copy(b, p.early)
-		if p.early = p.early[n:]; len(p.early) == 0 {
-			p.early = nil
-		}
-		return n, nil
-	}
-	return p.Conn.Read(b)
-}
-
-// Read notes that the peer was heard.
-func (c *conn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if n > 0 {
-		c.heard.Store(time.Now().UnixNano())
-	}
-	if err != nil {
-		c.readErr = err
-	}
-	return n, err
-}
 
 // Write takes a control frame of the library, which writes nothing else. A
 // close frame is kept for the farewell; other frames go into the outbox.
@@ -160,16 +140,16 @@ func (c *conn) Close() error { return nil }
 
 // TryWrite implements [room.Conn].
 func (c *conn) TryWrite(frames [][]byte) (int, error) {
-	if c.raw == nil {
+	if c.polled == nil {
 		return 0, nil // a goroutine of the outbox will wait
 	}
-	return c.raw.write(frames, false)
+	return c.polled.write(frames)
 }
 
 // WriteSome implements [room.Conn].
 func (c *conn) WriteSome(frames [][]byte) (int, error) {
-	if c.raw != nil {
-		return c.raw.write(frames, true)
+	if c.polled != nil {
+		return c.polled.writeSome(frames)
 	}
 	// Little at a time: what has been handed over can no longer be dropped.
 	return c.Conn.Write(frames[0][:min(len(frames[0]), writeSomeBytes)])
@@ -177,7 +157,7 @@ func (c *conn) WriteSome(frames [][]byte) (int, error) {
 
 // Hurry implements [room.Conn].
 func (c *conn) Hurry() {
-	if c.socket != c.underlying() {
+	if c.socket != c.Conn {
 		// A TLS connection never writes again after a write that timed out.
 		// The little that is being written gets its time.
 		_ = c.SetWriteDeadline(time.Now().Add(hurryTime))
@@ -194,6 +174,10 @@ func (c *conn) Abort() {
 		close(c.parted)
 	}
 	c.mu.Unlock()
+	if c.polled != nil {
+		c.polled.cut()
+		return
+	}
 	_ = c.socket.Close() // TLS would take its time to say goodbye
 }
 
@@ -301,7 +285,7 @@ func (c *conn) finish(heardClose bool) wire.CloseCode {
 	c.mu.Lock()
 	code := c.code
 	c.mu.Unlock()
-	if half, ok := c.underlying().(interface{ CloseWrite() error }); ok && !heardClose && code != noCode {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && !heardClose && code != noCode {
 		// Unread bytes would make the kernel reset the connection and the
 		// peer lose the close frame: read what comes until it hangs up.
 		if half.CloseWrite() == nil {
@@ -317,40 +301,15 @@ func (c *conn) finish(heardClose bool) wire.CloseCode {
 	return code
 }
 
-func (c *conn) underlying() net.Conn {
-	if p, ok := c.Conn.(*prefixed); ok {
-		return p.Conn
+// headerBytes is how long the header of an unmasked frame is.
+func headerBytes(payload int) int {
+	switch {
+	case payload < 126:
+		return 2
+	case payload <= 0xffff:
+		return 4
 	}
-	return c.Conn
-}
-
-// moreBuffered reports whether the read buffer holds another whole message.
-// After a control frame or the beginning of a message the read loop would wait
-// for the peer, with what others are to receive still unwritten.
-func (c *conn) moreBuffered() bool {
-	n := c.br.Buffered()
-	if n < 2 {
-		return false
-	}
-	b, _ := c.br.Peek(n)
-	if b[0] != opText && b[0] != opBinary {
-		return false
-	}
-	size := uint64(b[1] & 0x7f)
-	head := 2
-	switch size {
-	case 126:
-		if head += 2; n < head {
-			return false
-		}
-		size = uint64(binary.BigEndian.Uint16(b[2:]))
-	case 127:
-		return false // larger than the buffer
-	}
-	if b[1]&0x80 != 0 {
-		head += 4
-	}
-	return uint64(n-head) >= size && n >= head
+	return 10
 }
 
 // appendHeader appends the header of an unmasked, final frame.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -21,39 +22,21 @@ const nativeDialect = 0
 
 func (native) Dialect() int { return nativeDialect }
 
-// headerRoom is what the largest frame header takes.
-const headerRoom = 10
-
 func (native) Encode(ev room.Event) []byte {
-	b := make([]byte, headerRoom, headerRoom+estimate(ev))
-	b = appendEvent(b, ev)
-	return withHeader(b, opText)
-}
-
-// withHeader writes the frame header in front of a payload that left headerRoom
-// for it.
-func withHeader(b []byte, op byte) []byte {
-	var head [headerRoom]byte
-	h := appendHeader(head[:0], op, len(b)-headerRoom)
-	start := headerRoom - len(h)
-	copy(b[start:], h)
-	return b[start:]
-}
-
-// estimate is about how long the event's text is.
-func estimate(ev room.Event) int {
-	switch e := ev.(type) {
-	case *room.Data:
-		return 160 + len(e.Payload) + len(e.Topic)
-	case *room.Snapshot:
-		return 1024 + 400*len(e.Participants)
-	case *room.Changes:
-		return 128 + 450*len(e.Changes)
-	case *room.TokenRefreshed:
-		return 80 + len(e.Token)
+	s := encodings.Get().(*[]byte)
+	text := appendEvent((*s)[:0], ev)
+	// Of the right size, since it may be kept for a while.
+	frame := make([]byte, 0, headerBytes(len(text))+len(text))
+	frame = append(appendHeader(frame, opText, len(text)), text...)
+	if cap(text) <= keepBufferBytes {
+		*s = text
+		encodings.Put(s)
 	}
-	return 400
+	return frame
 }
+
+// encodings are what frames are put together in.
+var encodings = sync.Pool{New: func() any { return new([]byte) }}
 
 func appendEvent(b []byte, ev room.Event) []byte {
 	switch e := ev.(type) {

@@ -124,7 +124,11 @@ func (c *session) frame(p *room.Participant, call room.Call, message []byte) err
 	if !ok || len(message) > wire.FrameHeaderBytes+wire.MaxFragmentBytes {
 		return p.Reject(call, invalid("a binary message is a track frame: a header of 15 bytes, and at most 16 KiB"))
 	}
-	b := make([]byte, 0, headerRoom+len(message))
+	if !h.Last && len(message) == wire.FrameHeaderBytes {
+		// Without end, these would cost every receiver and bring it nothing.
+		return p.Reject(call, invalid("a binary message that is not the last fragment of its frame carries some of it"))
+	}
+	b := make([]byte, 0, headerBytes(len(message))+len(message))
 	b = append(appendHeader(b, opBinary, len(message)), message...)
 	return p.PassFrame(call, room.TrackFrame{Handle: h.Handle, Key: h.Key, Layer: h.Layer, Last: h.Last, Counter: h.Counter, Wire: b})
 }

@@ -127,7 +127,8 @@ func TestBadMessages(t *testing.T) {
 	}
 	// Binary frames that are none.
 	for _, b := range [][]byte{{}, {1}, make([]byte, wire.FrameHeaderBytes-1), append(make([]byte, 4), append([]byte{0xf0}, make([]byte, 20)...)...),
-		make([]byte, wire.FrameHeaderBytes+wire.MaxFragmentBytes+1)} {
+		make([]byte, wire.FrameHeaderBytes+wire.MaxFragmentBytes+1),
+		make([]byte, wire.FrameHeaderBytes)} { // a fragment of nothing, and not the last
 		if err := c.WS.Write(context.Background(), websocket.MessageBinary, b); err != nil {
 			t.Fatal(err)
 		}

@@ -2,10 +2,23 @@
 // time becomes, or resumes, a participant's session. docs/protocol.md says what
 // is on the wire; package room decides what happens.
 //
-// A connection has one goroutine, its read loop, started when the HTTP handler
-// has returned. It reads a message, has the room check it and place its effects
-// in one step, and goes on while whole messages are in its buffer; then it
-// writes whatever that left to be written. Writing to others never waits.
+// A read loop takes a message, has the room check it and place its effects in one
+// step, and goes on while whole messages are in its buffer; then whatever that
+// left to be written is written. Writing to others never waits.
+//
+// On Linux a plain TCP connection costs no goroutine. A poller for each core waits
+// for all of them and gives the session of one that has something to read a turn:
+// its read loop runs in the poller's goroutine until nothing is left, or the turn
+// has had its share, and then parks. Between two turns nobody touches what the
+// read loop owns. A turn that is about to wait, for the store, the flushers or the
+// rest of a message, first leaves the poller to another goroutine: the lead is
+// handed over, and what waits has a goroutine of its own for so long. So has the
+// end of a connection. Nearly all messages are taken as they lie in the buffer;
+// the WebSocket library reads whatever is not one whole frame. A [Server.Front]
+// serves the requests that become WebSockets without net/http, in turns, too.
+//
+// Over TLS, in memory and elsewhere a read loop is a goroutine, started when the
+// HTTP handler has returned, and reads as the library does.
 package session
 
 import (
@@ -78,9 +91,12 @@ type Server struct {
 	mu       sync.Mutex // guards the following fields
 	draining bool
 	cutting  bool // the drain's time is over
+	closed   bool // nothing begins any more
 	sessions map[*session]struct{}
-	running  int       // read loops
+	running  int       // upgrades and sessions
 	none     sync.Cond // on mu: running is 0
+
+	pollers pollers
 
 	stop    chan struct{} // closed by Close
 	sweeper sync.WaitGroup
@@ -112,6 +128,7 @@ func New(cfg Config) *Server {
 	s := &Server{cfg: cfg, sessions: make(map[*session]struct{}), stop: make(chan struct{}),
 		limiter: newAddressLimiter(cfg.JoinsPerSecond, cfg.JoinsBurst)}
 	s.none.L = &s.mu
+	s.pollers.server = s
 	s.keys.Store(cfg.Verifier.Keys())
 	s.metrics = newMetrics(cfg.Metrics, s)
 	s.sweeper.Go(s.sweep)
@@ -123,11 +140,19 @@ func New(cfg Config) *Server {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.unjoined.Load()+s.refusing.Load() > 2*int64(s.cfg.UnjoinedSockets) {
 		// So many that even to refuse them properly is too much.
-		w.Header().Set("Retry-After", "1")
-		w.Header().Set("Connection", "close")
-		http.Error(w, "too many connections that have not joined", http.StatusServiceUnavailable)
+		unavailable(w, "too many connections that have not joined")
 		return
 	}
+	if !s.enter() {
+		unavailable(w, "the server has stopped")
+		return
+	}
+	begun := false
+	defer func() {
+		if !begun {
+			s.forget(nil)
+		}
+	}()
 	offered := subprotocols(r)
 	refusal := wire.CloseCode(0)
 	switch { // before the answer: who has it has been counted
@@ -141,7 +166,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refusal = wire.Busy
 		s.unjoined.Add(-1)
 	}
-	h := &hijacker{ResponseWriter: w}
+	h := &hijacker{ResponseWriter: w, server: s}
 	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{wire.Subprotocol},
 		InsecureSkipVerify: true, // origins are checked above, and a page is told
@@ -153,18 +178,35 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ws.SetReadLimit(-1) // messages are bounded where they are read
-	c := &session{server: s, conn: h.conn, ws: ws, token: bearer(r, offered), remote: r.RemoteAddr, unjoined: refusal == 0}
+	c := &session{server: s, conn: h.conn, ws: ws, token: bearer(r, offered), remote: r.RemoteAddr, unjoined: refusal == 0, began: time.Now()}
 
 	s.mu.Lock()
 	draining := s.draining
 	s.sessions[c] = struct{}{}
-	s.running++
+	begun = true
 	if s.cutting {
 		c.conn.Abort()
 	}
 	s.mu.Unlock()
 	if draining {
 		refusal = wire.ServerShutdown
+	}
+	if refusal == 0 {
+		c.conn.readUntil(c.began.Add(s.cfg.JoinTimeout))
+	}
+	if polled := c.conn.polled; polled != nil {
+		inTurns := refusal == 0 && len(c.conn.pending) == 0
+		watch := polled.attend
+		if inTurns {
+			watch = func() error { return polled.watch(c) }
+		}
+		switch err := watch(); {
+		case err != nil:
+			s.cfg.Log.Error("cannot watch a connection", "error", err)
+			c.conn.Abort()
+		case inTurns:
+			return // its first message brings it its first turn, perhaps already
+		}
 	}
 	// The read loop runs in a fresh goroutine: the handler's has a large stack
 	// and holds the request. It ends with the connection.
@@ -177,6 +219,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		c.run()
 	}()
+}
+
+func unavailable(w http.ResponseWriter, why string) {
+	w.Header().Set("Retry-After", "1")
+	w.Header().Set("Connection", "close")
+	http.Error(w, why, http.StatusServiceUnavailable)
+}
+
+// enter counts what forget takes back. It reports false once the server is closed.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.running++
+	return true
 }
 
 func (s *Server) forget(c *session) {
@@ -335,7 +394,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	b.Wait()
 
 	done := make(chan struct{})
-	go func() { // ends with the last read loop
+	go func() { // ends with the last session
 		s.mu.Lock()
 		for s.running > 0 {
 			s.none.Wait()
@@ -360,9 +419,17 @@ func (s *Server) Drain(ctx context.Context) error {
 
 // Close cuts what is left and waits for everything the server started.
 func (s *Server) Close() {
+	s.mu.Lock()
+	again := s.closed
+	s.closed = true // else one could begin after the last has ended
+	s.mu.Unlock()
+	if again {
+		return
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = s.Drain(ctx)
+	s.pollers.close()
 	close(s.stop)
 	s.sweeper.Wait()
 }

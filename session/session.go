@@ -6,14 +6,9 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
-	"os"
 	"runtime/debug"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/coder/websocket"
 	"golang.org/x/time/rate"
@@ -27,6 +22,9 @@ const (
 	// batchMessages is how many messages are handled at most before what they
 	// left to be written is written.
 	batchMessages = 64
+	// writeAtOnce is how many outboxes one turn may leave to be written with
+	// those of others.
+	writeAtOnce = 64
 	// bufferBytes is how large a message's buffer is at first, and
 	// keepBufferBytes the largest that is used again.
 	bufferBytes     = 4 << 10
@@ -43,12 +41,17 @@ type session struct {
 	ws     *websocket.Conn
 	remote string // static
 
-	joined atomic.Pointer[room.Participant] // set once
+	joined atomic.Pointer[room.Participant] // set by the join, and when it is moved
 
 	// Owned by the read loop.
-	token      string // that came with the handshake
-	unjoined   bool   // counts among the sockets that have not joined
-	taken      int64  // of the budget for those
+	lead       *lead     // whose turn it is; nil when it has a goroutine of its own
+	dirty      int       // outboxes to be written when the turn began
+	began      time.Time // when it connected
+	err        error     // that reading has ended with
+	token      string    // that came with the handshake
+	unjoined   bool      // counts among the sockets that have not joined
+	taken      int64     // of the budget for those
+	partial    int64     // of that, for what is kept between turns
 	buf        *[]byte
 	unread     io.Reader // a message that was not read to its end
 	generation uint32
@@ -71,46 +74,100 @@ func (c *session) refuse(code wire.CloseCode) {
 	c.discard(nil)
 }
 
-// run is the read loop. When it returns, everything of the connection has ended.
+// run is the read loop of a connection with a goroutine of its own. When it
+// returns, everything of the connection has ended.
 func (c *session) run() {
-	defer c.release()
-	began := time.Now()
-	c.conn.readUntil(began.Add(c.server.cfg.JoinTimeout))
 	c.batch = c.server.cfg.Rooms.Batch()
-	p, err := c.open()
-	c.token = ""
-	if err != nil {
-		c.batch.Flush()
-		// At debug, so that strangers cannot fill a disk.
-		c.server.cfg.Log.Debug("join refused", "remote", c.remote, "error", err)
-		c.conn.refuse(err)
-		c.discard(err)
+	c.work()
+	c.part()
+}
+
+// turn is the read loop of a polled connection, for as long as there is
+// something to read. It runs in l's goroutine.
+func (c *session) turn(l *lead) {
+	c.lead, c.batch, c.dirty = l, l.batch, l.batch.Len()
+	c.conn.borrow(l.buffer())
+	ended := true
+	func() {
+		defer c.contain()
+		ended = c.work()
+	}()
+	if !ended {
 		return
 	}
+	c.conn.giveBack()
+	c.lead = nil
+	// Its end takes until the peer has heard of it.
+	go func() { // ends with the connection
+		defer c.server.forget(c)
+		defer c.contain()
+		c.batch = c.server.cfg.Rooms.Batch()
+		c.part()
+	}()
+}
+
+// work handles what there is to read. It reports whether the connection has
+// ended; if not, nobody reads any more until its next turn.
+func (c *session) work() (ended bool) {
+	p := c.joined.Load()
+	if p == nil {
+		var err error
+		if p, err = c.open(); errors.Is(err, errParked) {
+			return false
+		}
+		c.token = ""
+		if err != nil {
+			c.batch.Flush()
+			// At debug, so that strangers cannot fill a disk.
+			c.server.cfg.Log.Debug("join refused", "remote", c.remote, "error", err)
+			c.err = err
+			return true
+		}
+		c.begin(p)
+	}
+	err := c.read(p)
+	if errors.Is(err, errParked) {
+		return false
+	}
+	c.batch.Flush()
+	c.err = err
+	if !errors.Is(err, room.ErrFenced) {
+		c.conn.note(err)
+		c.joined.Load().Disconnected(c.batch, c.generation, isCut(err))
+		c.batch.Flush()
+	}
+	return true
+}
+
+// begin goes on as a participant's connection.
+func (c *session) begin(p *room.Participant) {
 	c.release()
 	c.conn.readUntil(time.Time{})
 	if r := c.server.cfg.MessagesPerSecond; r > 0 {
 		c.rate = rate.NewLimiter(rate.Limit(r), max(int(2*r), 1))
 	}
 	c.conn.control = func(frame []byte) {
-		p.Control(c.batch, c.conn, frame)
+		c.joined.Load().Control(c.batch, c.conn, frame)
 		c.batch.Flush() // the library goes on reading
 	}
 	c.joined.Store(p)
-	c.batch.Flush()
-	c.server.metrics.joins.Observe(time.Since(began).Seconds())
-
-	err = c.read(p)
-	c.batch.Flush()
-	if errors.Is(err, room.ErrFenced) {
-		// Whoever fenced the connection says farewell, perhaps in a moment.
-		c.conn.readUntil(time.Now().Add(2 * farewellTime))
-	} else {
-		c.conn.note(err)
-		p.Disconnected(c.batch, c.generation, isCut(err))
+	if c.lead == nil {
 		c.batch.Flush()
 	}
-	c.discard(err)
+	c.server.metrics.joins.Observe(time.Since(c.began).Seconds())
+}
+
+// part is the end of the connection, after work. It waits for the peer.
+func (c *session) part() {
+	defer c.release()
+	switch {
+	case c.joined.Load() == nil:
+		c.conn.refuse(c.err)
+	case errors.Is(c.err, room.ErrFenced):
+		// Whoever fenced the connection says farewell, perhaps in a moment.
+		c.conn.readUntil(time.Now().Add(2 * farewellTime))
+	}
+	c.discard(c.err)
 }
 
 // contain keeps a defect in handling one connection from ending the others.
@@ -123,8 +180,22 @@ func (c *session) contain() {
 	c.conn.Abort()
 	if p := c.joined.Load(); p != nil {
 		p.Disconnected(c.batch, c.generation, true)
-		c.batch.Flush() // with what it had not written yet: nobody else writes that
 	}
+	if c.batch != nil {
+		c.server.flush(c.batch, (*room.Batch).Flush) // with what it had not written yet: nobody else writes that
+	}
+}
+
+// flush flushes a batch in which things of many sessions are: a defect with one of
+// them keeps none of the others.
+func (s *Server) flush(b *room.Batch, flush func(*room.Batch)) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			s.cfg.Log.Error("writing failed", "panic", fmt.Sprintf("%T", problem), "stack", string(debug.Stack()))
+			s.flush(b, flush) // the rest: what failed is not in the batch any more
+		}
+	}()
+	flush(b)
 }
 
 // release gives back what the connection took of the budget for those that
@@ -234,100 +305,45 @@ func (c *session) resume(m *wire.Message) (*room.Participant, error) {
 	return p, nil
 }
 
-// read handles messages until the connection ends.
-func (c *session) read(p *room.Participant) error {
-	var began time.Time
-	for n := 1; ; n++ {
-		typ, message, err := c.next(c.server.cfg.MessageBytes)
-		if err != nil {
+// wait leaves the lead to another goroutine, for the library is about to wait in
+// this one, and the large buffer: what waits costs what a connection with a
+// goroutine of its own does.
+func (c *session) wait() error {
+	c.batch.Flush()
+	if len(c.conn.buf) > readBufferBytes {
+		if err := c.keep(readBufferBytes); err != nil {
 			return err
 		}
-		if n == 1 {
-			began = time.Now()
-		}
-		err = c.handle(p, typ, message)
-		for errors.Is(err, room.ErrFenced) { // by another connection, or because it was moved
-			q := p.Successor()
-			if q == nil {
-				break
-			}
-			p = q
-			c.joined.Store(p)
-			err = c.handle(p, typ, message)
-		}
-		if err != nil {
-			return err
-		}
-		if n >= batchMessages || !c.conn.moreBuffered() {
-			c.batch.Flush()
-			c.server.metrics.batches.Observe(time.Since(began).Seconds())
-			n = 0
-		}
+		c.conn.buf = make([]byte, readBufferBytes)
+		c.lead.giveBuffer() // what was in it has been kept
+	}
+	c.lead.handOver()
+	return nil
+}
+
+// share has much writing shared among the flushers, which holds back its sender. A
+// goroutine that does not lead writes at once: the session's next turn may be in
+// another one before this has done so, and if it ends the connection, replies that
+// still wait are lost.
+func (c *session) share() {
+	if !c.lead.leading || c.batch.Len()-c.dirty > writeAtOnce {
+		c.batch.Flush()
 	}
 }
 
-// next reads one message of at most limit bytes. What it returns is good until
-// the next call.
-func (c *session) next(limit int) (websocket.MessageType, []byte, error) {
-	c.giveBuffer() // nothing is held while waiting
-	typ, r, err := c.ws.Reader(context.Background())
-	if err != nil {
-		return 0, nil, fmt.Errorf("%w: %w", errFraming, err) // unless it says otherwise, see codeOf
+// keep gives the turn's buffer back and keeps what has come of a message. That is
+// taken from the budget of those that have not joined, with so many bytes more.
+func (c *session) keep(more int64) error {
+	c.conn.giveBack()
+	if !c.unjoined {
+		return nil
 	}
-	c.unread = r // until the whole message is
-	c.buf = buffers.Get().(*[]byte)
-	buf := (*c.buf)[:0]
-	for {
-		if len(buf) == cap(buf) {
-			if c.unjoined && !c.take(int64(cap(buf))) {
-				return 0, nil, errBusy
-			}
-			buf = slices.Grow(buf, cap(buf))
-		}
-		n, err := r.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		*c.buf = buf
-		if len(buf) > limit {
-			return 0, nil, errTooBig
-		}
-		if errors.Is(err, io.EOF) {
-			if c.conn.readErr != nil {
-				// The library takes the end of the connection for the end of
-				// the message, too.
-				return 0, nil, fmt.Errorf("%w: %w", errFraming, c.conn.readErr)
-			}
-			break
-		}
-		if err != nil {
-			return 0, nil, fmt.Errorf("%w: %w", errFraming, err)
-		}
+	grown := int64(len(c.conn.pending)) + more - c.partial
+	c.partial += grown
+	if !c.take(grown) {
+		return errBusy
 	}
-	c.unread = nil
-	if typ == websocket.MessageText && !utf8.Valid(buf) {
-		return 0, nil, errUTF8
-	}
-	return typ, buf, nil
-}
-
-// buffers are what messages are read into. A connection has one only while it
-// handles a message.
-var buffers = sync.Pool{New: func() any {
-	b := make([]byte, 0, bufferBytes)
-	return &b
-}}
-
-// giveBuffer gives the buffer back, unless a large message has made it large.
-func (c *session) giveBuffer() {
-	if c.buf != nil && cap(*c.buf) <= keepBufferBytes {
-		buffers.Put(c.buf)
-	}
-	c.buf = nil
-}
-
-// take takes from the budget that connections share until they have joined.
-func (c *session) take(n int64) bool {
-	c.taken += n
-	return c.server.waiting.Add(n) <= c.server.cfg.UnjoinedBytes
+	return nil
 }
 
 // discard reads what still comes until the peer hangs up or the farewell's
@@ -391,65 +407,6 @@ func (c *session) tick(b *room.Batch, now time.Time) {
 // together. With the sweeper's seconds before and after it does not exceed d.
 func jittered(d time.Duration) time.Duration {
 	return d - min(d/10, 2*time.Second) - rand.N(d/10+1)
-}
-
-// Errors of a connection that its peer is told by a close code.
-var (
-	errNotAJoin = errors.New("session: the first message is not a join or resume")
-	errTooBig   = errors.New("session: message too big")
-	errBusy     = errors.New("session: too many sockets that have not joined")
-	errUTF8     = errors.New("session: text is not UTF-8")
-	errFlood    = errors.New("session: too many messages")
-	errFraming  = errors.New("session: broken framing")
-)
-
-// finalError is a resume of a session that has ended.
-type finalError struct{ room.Final }
-
-func (e *finalError) Error() string { return "session: the session has ended" }
-
-// isCut reports whether a connection that ended with err was cut rather than left.
-func isCut(err error) bool {
-	switch code := websocket.CloseStatus(err); {
-	case code == -1:
-		return codeOf(err).Reconnect()
-	case code >= 4000 && code < 4500:
-		return true // the client means to resume
-	}
-	return false
-}
-
-// codeOf is the close code for what ended a read loop.
-func codeOf(err error) wire.CloseCode {
-	var final *finalError
-	var cut *net.OpError
-	switch {
-	case errors.As(err, &final) && final.Reason == room.ConnectionTimeout:
-		// The grace period is over: to join again is all that helps, and no
-		// other code says so.
-		return wire.SessionNotFound
-	case errors.As(err, &final):
-		return causes[final.Cause]
-	case errors.Is(err, errNotAJoin):
-		return wire.ProtocolError
-	case errors.Is(err, errTooBig):
-		return wire.MessageTooBig
-	case errors.Is(err, errBusy):
-		return wire.Busy
-	case errors.Is(err, errUTF8):
-		return wire.InvalidUTF8
-	case errors.Is(err, errFlood):
-		return wire.RateLimited
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return wire.JoinTimeout
-	case websocket.CloseStatus(err) != -1:
-		return wire.Left
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.As(err, &cut):
-		return noCode
-	case errors.Is(err, errFraming):
-		return wire.ProtocolBroken
-	}
-	return refusalOf(err)
 }
 
 // Refresher returns the signer of refreshed tokens for [room.Config].

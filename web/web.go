@@ -94,6 +94,10 @@ var reserved = []string{
 	"/v1", "/v2", "/v7", "/v8", "/metrics", "/debug",
 }
 
+// WebSocketPaths are the routes whose requests become WebSockets, for
+// [session.Server.Front].
+var WebSocketPaths = []string{"/session"}
+
 // New returns the handler for clients, and the one for the admin address, nil
 // unless there is one.
 func New(c Config) (public, admin http.Handler) {

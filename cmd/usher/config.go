@@ -217,13 +217,13 @@ const (
 )
 
 // devConfig returns the settings of --dev: the defaults, open to every page,
-// quick to stop, and without a limit of rates, so that a load test from one
-// address works.
+// quick to stop, and without a limit of rates or of connections that come at
+// once, so that a load test from one address works.
 func devConfig() *config {
 	c := defaultConfig()
 	c.Origins = []string{"*"}
 	c.Data = "" // in memory, unless --data says otherwise
-	c.Limits.JoinsPerSecond = 0
+	c.Limits.JoinsPerSecond, c.Limits.UnjoinedSockets = 0, 1<<17
 	c.Drain = duration(time.Second) // who stops it waits for it
 	c.Projects = []projectConfig{{
 		Name:       devProject,

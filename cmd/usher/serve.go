@@ -20,6 +20,7 @@ import (
 
 	"usher/auth"
 	"usher/auth/livekit"
+	"usher/web"
 )
 
 // serveCmd runs the server.
@@ -149,7 +150,8 @@ func (s *server) listen(ctx context.Context) error {
 			return err
 		}
 	}
-	var config net.ListenConfig
+	// Sessions have pings of their own, and other connections are not kept for long.
+	config := net.ListenConfig{KeepAlive: -1}
 	for _, at := range []struct {
 		addr string
 		into *net.Listener
@@ -199,7 +201,7 @@ func (s *server) serve(group *errgroup.Group) {
 				}}
 				err = at.http.ServeTLS(at.l, "", "")
 			} else {
-				err = at.http.Serve(at.l)
+				err = at.http.Serve(s.sessions.Front(at.l, at.http.Handler, web.WebSocketPaths...))
 			}
 			if !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("serving on %s: %w", at.l.Addr(), err)

@@ -88,6 +88,7 @@ func Serve(t testing.TB, o Options) *Server {
 	if m, ok := o.Listener.(*Memory); ok {
 		s.client = m.client()
 	}
+	s.HTTP.Listener = s.Sessions.Front(s.HTTP.Listener, h, "/session")
 	s.HTTP.Start()
 	s.URL = "ws" + strings.TrimPrefix(s.HTTP.URL, "http") + "/session"
 	t.Cleanup(func() {

@@ -125,6 +125,10 @@ var errPermission = errors.New("permission has a field that is none")
 // Decode reads a client's message. Its errors are for the client: they say
 // what is wrong and hold nothing of the message's content.
 func Decode(b []byte, m *Message) error {
+	if scan(b, m) {
+		return nil
+	}
+	*m = Message{}
 	if err := json.Unmarshal(b, m); err != nil {
 		var wrong *json.UnmarshalTypeError
 		if errors.As(err, &wrong) {
