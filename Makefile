@@ -4,13 +4,14 @@
 GO          ?= go
 FUZZTIME    ?= 30s
 TESTFLAGS   ?=
+BENCHFLAGS  ?=
 SCREENSHOTS ?= $(or $(TMPDIR),/tmp)/usher-screenshots
 STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Tests that need a browser look here. Without it they are skipped.
 BROWSER = USHER_CHROMIUM="$${USHER_CHROMIUM-$$(command -v chromium || true)}"
 
-.PHONY: all run build deps test race fuzz bench soak screenshots lint fmt help
+.PHONY: all run build deps test race fuzz bench microbench soak screenshots lint fmt help
 
 all: fmt lint test ## format, check and test
 
@@ -38,7 +39,10 @@ fuzz: ## run each fuzz target for FUZZTIME
 		done; \
 	done
 
-bench: ## print what joins, fan-out and idle connections cost
+bench: build ## measure against two yardsticks, for ten minutes, and write docs/performance.md
+	@exec ./usher loadtest bench --out docs/performance.md $(BENCHFLAGS)
+
+microbench: ## run the benchmarks of single packages and print what they measure
 	$(GO) test -run '^$$' -bench . -benchmem $(TESTFLAGS) ./...
 
 soak: deps ## run all tests at full size; takes long

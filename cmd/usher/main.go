@@ -9,6 +9,7 @@
 //	usher room list …                 which rooms there are
 //	usher participant list …          who is in a room, and what they may do
 //	usher revoke …                    tokens that let nobody in any more
+//	usher loadtest …                  how many people a server holds
 //
 // Every command explains itself with --help. The exit code is 0 after success
 // or a clean stop, 1 after a failure and 2 when the command line is wrong.
@@ -73,6 +74,7 @@ type commands struct {
 	Revoke      revokeCmd      `cmd:"" help:"Refuse tokens through a server's API, and put out who came with one."`
 	Revocation  revocationCmd  `cmd:"" help:"List and lift what was revoked."`
 	Store       storeCmd       `cmd:"" help:"Check, repair and export the durable state of a server that is stopped."`
+	Loadtest    loadtestCmd    `cmd:"" help:"Measure how many people a server holds, and what happens when they all come at once."`
 
 	Help    helpFlag    `short:"h" help:"Explain the command."`
 	Version versionFlag `help:"Print the version."`
