@@ -9,7 +9,7 @@ import (
 	"usher/web/browsertest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(browsertest.Share(m)) }
 
 func TestOpen(t *testing.T) {
 	ctx := browsertest.Open(t)

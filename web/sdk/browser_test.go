@@ -12,19 +12,17 @@ import (
 	"usher/auth/livekit"
 	"usher/room"
 	"usher/session/sessiontest"
-	"usher/web/browsertest"
 )
 
 // Two people meet: what each says of itself and to the other arrives, in
 // LiveKit's events and shapes.
 func TestTwoPeople(t *testing.T) {
 	s := serve(t)
-	browser := browsertest.Open(t)
-	ada := s.join(browser, s.Token("lobby", "ada", host, func(c *livekit.Claims) { c.Name = "Ada" }))
+	ada := s.join(s.Token("lobby", "ada", host, func(c *livekit.Claims) { c.Name = "Ada" }))
 	ada.is(`[room.state, room.name, me.identity, me.name, room.numParticipants, me.permissions.canPublish, me.permissions.admin.length > 0]`,
 		`["connected","lobby","ada","Ada",1,true,true]`)
 	ada.is(`seen.map((e) => e.event).slice(0, 4)`, `["connectionStateChanged","signalConnected","connectionStateChanged","connected"]`)
-	bob := s.join(browser, s.Token("lobby", "bob", named))
+	bob := s.join(s.Token("lobby", "bob", named))
 	bob.is(`[...room.remoteParticipants.keys()]`, `["ada"]`)
 	bob.is(`events("participantConnected").length`, `0`) // who is there already is no news
 	ada.heard("participantConnected", 1)
@@ -63,7 +61,7 @@ func TestTwoPeople(t *testing.T) {
 	const present = `((p) => [Object.keys(p).length, p.cursor, p.tool])(who("bob").presence)`
 	ada.is(present, `[2,null,"pen"]`)
 	ada.is(`events("presenceChanged").at(-1)[1].identity`, `"bob"`)
-	eve := s.join(browser, s.Token("lobby", "eve"))
+	eve := s.join(s.Token("lobby", "eve"))
 	eve.is(present, `[2,null,"pen"]`)
 
 	// Permissions: with what they were before, for oneself and the others.
@@ -119,9 +117,8 @@ func TestTwoPeople(t *testing.T) {
 // A page sees the token that the server refreshed, and can join with it.
 func TestTokenRefreshed(t *testing.T) {
 	s := serve(t)
-	browser := browsertest.Open(t)
 	token := s.Token("lobby", "ada", named)
-	ada := s.join(browser, token)
+	ada := s.join(token)
 	ada.heard("tokenRefreshed", 1)
 	ada.is(`[room.token === events("tokenRefreshed")[0][0], room.token !== `+quote(token)+`, room.tokenExpiresAt.getTime() === events("tokenRefreshed")[0][1].getTime()]`,
 		`[true,true,true]`)
@@ -135,10 +132,9 @@ func TestTokenRefreshed(t *testing.T) {
 // A session that is moved sees the end of the old room, and the new one.
 func TestMoved(t *testing.T) {
 	s := serve(t)
-	browser := browsertest.Open(t)
-	bob := s.join(browser, s.Token("lobby", "bob"))
-	ada := s.join(browser, s.Token("lobby", "ada"))
-	eve := s.join(browser, s.Token("stage", "eve"))
+	bob := s.join(s.Token("lobby", "bob"))
+	ada := s.join(s.Token("lobby", "ada"))
+	eve := s.join(s.Token("stage", "eve"))
 	ada.js(`me.setPresence({ x: 1 })`)
 	b := s.Rooms.Batch()
 	if err := s.Rooms.Move(b, "test", "lobby", "stage", "ada"); err != nil {
@@ -161,19 +157,18 @@ func TestMoved(t *testing.T) {
 // and what is asked meanwhile is done once.
 func TestResume(t *testing.T) {
 	s := serve(t)
-	browser := browsertest.Open(t)
 	bob, _ := s.Join(s.Token("lobby", "bob"))
-	ada := s.join(browser, s.Token("lobby", "ada"))
+	ada := s.join(s.Token("lobby", "ada"))
 	bob.Expect("participantJoined")
 	sid := ada.js(`me.sid`)
 	for round := range 3 {
 		said := "said while cut, " + string(rune('a'+round))
-		s.door.shut()
+		s.door.Shut()
 		ada.heard("signalReconnecting", round+1)
 		ada.is(`room.state`, `"signalReconnecting"`)
 		ada.js(`void (window.said = me.publishData(` + quote(said) + `, { reliable: true }))`)
 		bob.OK(message(`{"type":"publishData","payload":"missed"}`))
-		s.door.lead(s.Server.HTTP.Listener.Addr().String())
+		s.door.Lead(s.Server.HTTP.Listener.Addr().String())
 		ada.js(`said`)
 		bob.ExpectWhere(said, func(e sessiontest.Event) bool { return e.Str("payload") == said })
 		ada.heard("dataReceived", round+1)
@@ -196,9 +191,8 @@ func TestResume(t *testing.T) {
 // themselves, with the refreshed token, and find each other.
 func TestRestart(t *testing.T) {
 	s := serve(t)
-	browser := browsertest.Open(t)
-	ada := s.join(browser, s.Token("lobby", "ada", named))
-	bob := s.join(browser, s.Token("lobby", "bob"))
+	ada := s.join(s.Token("lobby", "ada", named))
+	bob := s.join(s.Token("lobby", "bob"))
 	ada.js(`me.setName("Ada L.").then(() => me.setPresence({ x: 1 }))`)
 	ada.heard("tokenRefreshed", 2)
 	bob.until(`who("ada").name === "Ada L."`)
@@ -208,7 +202,7 @@ func TestRestart(t *testing.T) {
 	defer cancel()
 	_ = s.Sessions.Drain(ctx)
 	ada.heard("signalReconnecting", 1)
-	s.door.shut()
+	s.door.Shut()
 	s.start()
 	for _, p := range []*tab{ada, bob} {
 		p.heard("reconnected", 1)
@@ -229,8 +223,7 @@ func TestRestart(t *testing.T) {
 // error says what to do.
 func TestTokenProvider(t *testing.T) {
 	s := serve(t)
-	browser := browsertest.Open(t)
-	ada := s.open(browser)
+	ada := s.open()
 	if e := ada.refused(`make().connect(location.origin, ` + quote(s.expired()) + `)`); e.Code != float64(4501) || !strings.Contains(e.Message, "tokenProvider") {
 		t.Errorf("got %+v", e)
 	}
@@ -245,21 +238,20 @@ func TestTokenProvider(t *testing.T) {
 // A page that is offline says so, and is back soon after it is online.
 func TestOffline(t *testing.T) {
 	s := serve(t)
-	browser := browsertest.Open(t)
 	bob, _ := s.Join(s.Token("lobby", "bob"))
-	ada := s.join(browser, s.Token("lobby", "ada"))
+	ada := s.join(s.Token("lobby", "ada"))
 	network := func(offline bool) {
 		t.Helper()
-		if _, err := chromedp.Call(ada.ctx, network.OverrideNetworkState, network.OverrideNetworkStateParams{Offline: offline, DownloadThroughput: -1, UploadThroughput: -1}); err != nil {
+		if _, err := chromedp.Call(ada.Context(), network.OverrideNetworkState, network.OverrideNetworkStateParams{Offline: offline, DownloadThroughput: -1, UploadThroughput: -1}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	network(true)
-	s.door.shut()
+	s.door.Shut()
 	ada.heard("signalReconnecting", 1)
 	ada.is(`[navigator.onLine, room.state]`, `[false,"signalReconnecting"]`)
 	bob.OK(message(`{"type":"publishData","payload":"missed"}`))
-	s.door.lead(s.Server.HTTP.Listener.Addr().String())
+	s.door.Lead(s.Server.HTTP.Listener.Addr().String())
 	network(false)
 	ada.heard("reconnected", 1)
 	ada.heard("dataReceived", 1)
@@ -272,14 +264,13 @@ func TestOrigins(t *testing.T) {
 	s := serve(t)
 	friend, stranger := elsewhere(t, s), elsewhere(t, s)
 	s.start(origins(friend))
-	browser := browsertest.Open(t)
 	token := s.Token("lobby", "ada")
 	connect := `make().connect(` + quote(s.URL) + `, ` + quote(token) + `)`
-	one := s.openAt(browser, pageOf(friend, s))
+	one := s.openAt(pageOf(friend, s))
 	one.js(`sdk.Room && make().prepareConnection(` + quote(s.URL) + `)`)
 	one.js(connect)
 	one.is(`[room.state, location.origin !== `+quote(s.URL)+`]`, `["connected",true]`)
-	two := s.openAt(browser, pageOf(stranger, s))
+	two := s.openAt(pageOf(stranger, s))
 	e := two.refused(connect)
 	if e.CloseReason != "origin_not_allowed" || e.ReasonName != "NotAllowed" || !strings.Contains(e.Message, stranger) || !strings.Contains(e.Message, "`origins`") {
 		t.Errorf("got %+v", e)
@@ -289,8 +280,7 @@ func TestOrigins(t *testing.T) {
 // Names that are hostile to pages and to programs are names.
 func TestHostileNames(t *testing.T) {
 	s := serve(t)
-	browser := browsertest.Open(t)
-	ada := s.join(browser, s.Token("lobby", "ada"))
+	ada := s.join(s.Token("lobby", "ada"))
 	names := []string{`<img src=x onerror="window.hacked=1">`, "__proto__", "constructor", "toString", "</script><script>hacked=1</script>", "\u202eevil"}
 	for i, name := range names {
 		evil, _ := s.Join(s.Token("lobby", name, named, func(c *livekit.Claims) {
@@ -327,9 +317,8 @@ const live = `window.live = (id) => new Promise((done) => {
 // A track goes from one page to the other, and is gone when the right to it is.
 func TestTracks(t *testing.T) {
 	s := serve(t)
-	browser := browsertest.Open(t)
-	ada := s.join(browser, s.Token("lobby", "ada", host))
-	bob := s.join(browser, s.Token("lobby", "bob"))
+	ada := s.join(s.Token("lobby", "ada", host))
+	bob := s.join(s.Token("lobby", "bob"))
 	if reason := ada.js(`sdk.capabilities().then((c) => c.video.send.includes("vp8") ? "" : c.reason)`); reason != `""` {
 		t.Fatalf("this browser cannot: %s", reason)
 	}
@@ -359,12 +348,12 @@ func TestTracks(t *testing.T) {
 	bob.is(`live("v1")`, `[160,90]`)
 
 	// A cut is survived on the same track; a new server gets it published again.
-	s.door.cut()
+	s.door.Cut()
 	for _, p := range []*tab{ada, bob} {
 		p.heard("reconnected", 1)
 	}
 	bob.is(`live("v1")`, `[160,90]`)
-	s.door.shut()
+	s.door.Shut()
 	s.start()
 	bob.heard("trackSubscribed", 3)
 	bob.is(`live("v2")`, `[160,90]`)

@@ -2,12 +2,11 @@
 // after a cut with nothing lost or done twice. It knows the frame of the
 // protocol and nothing of rooms.
 
-import { LostError, UnexpectedConnectionState, replyError } from "./errors.js";
-import { backOff, closeCode, closeMessage, comesBack, connectionError, refusedByBrowser } from "./policy.js";
+import { LostError, TokenProviderError, UnexpectedConnectionState, replyError } from "./errors.js";
+import { backOff, closeCode, closeMessage, comesBack, connectionError, holds, noToken, refusedByBrowser, wakeTime } from "./policy.js";
+import { Pulse } from "./pulse.js";
 
 const ackFrames = 32;
-const ackAfter = 5000;
-const probeTime = 5000; // for an answer after sleep or a change of network
 const farewellTime = 2000;
 
 // A token of this size leaves room for cookies below the 16 KiB of headers.
@@ -20,12 +19,14 @@ const loopback = /^wss?:\/\/(localhost|127\.|\[::1\])/;
 
 /**
  * Connection speaks usher.v1. Its owner is called back: joined(message, how),
- * hear(event), frame(buffer), lost(resumable), ended({code, reason, gaveUp}).
+ * hear(event), frame(buffer), lost(resumable), tokenFailed(error), leaving() when
+ * the page goes away, ended({code, reason, gaveUp}). Any of these may end it.
  */
 export class Connection {
   #url;
   #tokens;
   #join; // what a join says beside the token
+  #room = null; // {sid, name}; null before the first join
   #owner;
   #env;
   #options;
@@ -35,11 +36,13 @@ export class Connection {
   #try = 0; // grows with each attempt; what belongs to an earlier one is over
   #timer = null; // until the next attempt
   #limit = null; // of an attempt
-  #pulse = null;
+  #pulse;
   #unwatch = null;
-  #attempts = 0; // since the last success
+  #attempts = 0; // since a connection that held
+  #joinedAt = 0;
   #firstTries = 0; // that connect has left
   #hintUntil = 0; // when the server wants to be asked again
+  #hurried = -Infinity; // when a wait was last cut short
   #cutAt = 0;
   #lost = ""; // what the owner was told: "", "resumable" or "gone"
   #first = null; // {resolve, reject} of connect
@@ -52,11 +55,6 @@ export class Connection {
   #seq = 0;
   #id = 0;
   #waiting = new Map(); // request id → {message, sent, resolve, reject}
-  #heard = 0;
-  #ticked = 0;
-  #ackAt = 0;
-  #probe = 0; // when an answer is due; 0: none is asked for
-  #late = false; // it was asked for by a tick that came late
 
   constructor({ url, tokens, join, owner, env, reconnectPolicy, timeout = 15_000, maxRetries = 1 }) {
     this.#url = url;
@@ -65,10 +63,16 @@ export class Connection {
     this.#owner = owner;
     this.#env = env;
     this.#options = { reconnectPolicy, timeout, maxRetries };
+    this.#pulse = new Pulse(env, {
+      ping: () => this.#send({ type: "ping" }),
+      ack: () => this.#received > this.#acked && this.#ack(),
+      dead: () => this.#drop(closeCode.pingTimeout, "ping_timeout"),
+    });
   }
 
   /** connect begins the session. It rejects when there is none to be had. */
   connect() {
+    if (this.#ended) return Promise.reject(connectionError(closeCode.left));
     this.#firstTries = this.#options.maxRetries;
     this.#unwatch = this.#env.watch((what) => this.#watched(what));
     return new Promise((resolve, reject) => {
@@ -90,7 +94,7 @@ export class Connection {
    * the server said. While the session may be resumed it waits.
    */
   request(message) {
-    if (this.#ended || this.#first) return Promise.reject(new UnexpectedConnectionState(`"${message.type}" needs a room that is connected.`));
+    if (this.#ended || !this.#room) return Promise.reject(new UnexpectedConnectionState(`"${message.type}" needs a room that is connected.`));
     if (this.#lost === "gone") {
       return Promise.reject(new LostError(`"${message.type}" was not sent: the room is being joined again. Wait for Reconnected.`, "not_done", { request: message.type }));
     }
@@ -128,6 +132,7 @@ export class Connection {
   }
 
   async #open() {
+    if (this.#ended) return;
     this.#timer = null;
     const attempt = ++this.#try;
     const resuming = this.#session !== null;
@@ -140,6 +145,10 @@ export class Connection {
         return;
       }
       if (attempt !== this.#try || this.#ended) return;
+      if (token === undefined) {
+        this.#end({ code: closeCode.tokenExpired, reason: noToken });
+        return;
+      }
     }
     const inHeader = token !== "" && token.length <= longestHeaderToken && headerToken.test(token);
     let socket;
@@ -163,10 +172,9 @@ export class Connection {
     };
     socket.onmessage = ({ data }) => {
       if (socket !== this.#socket) return;
-      this.#heard = this.#env.now();
-      this.#probe = 0;
-      if (typeof data === "string") this.#take(JSON.parse(data));
-      else this.#owner.frame(data);
+      this.#pulse.heard();
+      if (typeof data === "string") this.#receive(data);
+      else this.#understand(() => this.#owner.frame(data));
     };
     socket.onclose = ({ code, reason }) => {
       if (socket === this.#socket) this.#cut(code, reason, resuming);
@@ -175,12 +183,16 @@ export class Connection {
 
   // inTime is what a token's provider gives, which may take as long as an attempt.
   async #inTime(token) {
+    const { timeout } = this.#options;
     let limit;
     const late = new Promise((_, reject) => {
-      limit = this.#limit = this.#env.setTimeout(() => reject(new Error("tokenProvider did not answer in time.")), this.#options.timeout);
+      const tooLate = () => reject(new TokenProviderError(`tokenProvider did not answer within ${timeout / 1000} s.`));
+      limit = this.#limit = this.#env.setTimeout(tooLate, timeout);
     });
     try {
       return await Promise.race([token, late]);
+    } catch (cause) {
+      throw cause instanceof TokenProviderError ? cause : new TokenProviderError(`tokenProvider has failed: ${cause?.message ?? cause}`, { cause });
     } finally {
       this.#env.clearTimeout(limit);
     }
@@ -201,23 +213,55 @@ export class Connection {
     this.#send({ type: "ack", received: this.#received });
   }
 
+  // receive takes a text frame. It counts when it has been taken: what the server
+  // is told of, it does not send again. One that cannot be read counts as well,
+  // since it would not be understood the next time either.
+  #receive(text) {
+    const socket = this.#socket;
+    let m;
+    const taken = this.#understand(() => this.#take((m = JSON.parse(text))));
+    if (this.#socket !== socket) return; // it was the last one of this connection
+    if (!taken && (m?.type === "joined" || m?.type === "moved")) {
+      // Without it nothing that follows means anything.
+      this.#end({ code: closeCode.protocolError, reason: "protocol_error" });
+      socket.close(closeCode.left);
+      return;
+    }
+    if ((!m || counts(m)) && m?.type !== "moved" && ++this.#received - this.#acked >= ackFrames) this.#ack();
+  }
+
+  // understand does what a message says, and reports whether that was possible.
+  #understand(what) {
+    try {
+      what();
+      return true;
+    } catch (error) {
+      console.error("usher: a message of the server's was not understood, and is passed over:", error);
+      return false;
+    }
+  }
+
   #take(m) {
-    if (counts(m) && ++this.#received - this.#acked >= ackFrames) this.#ack();
     switch (m.type) {
       case "joined":
         this.#joined(m);
         return;
       case "moved":
+        // Before anybody hears of it: what is sent before the acknowledgement is
+        // taken to be meant for the room before.
+        this.#received++;
         this.#ack();
         this.#session = { ...this.#session, id: m.session, secret: m.secret };
         this.#seq = m.seq;
+        this.#nowIn(m.room);
+        this.#tokens.moved();
         if (m.token) this.#tokens.refresh(m.token, m.expiresAt);
         break;
       case "refreshToken":
         this.#tokens.refresh(m.token, m.expiresAt);
         break;
       case "reconnect":
-        this.#hintUntil = this.#env.now() + m.afterMs;
+        this.#hintUntil = this.#env.now() + (m.afterMs || 0);
         return;
       case "pong":
         this.#tokens.skew = m.time - this.#env.now();
@@ -247,6 +291,7 @@ export class Connection {
 
   // event passes an event on, unless the snapshot had it already.
   #event(m) {
+    if (this.#ended) return;
     if (m.seq !== undefined && m.type !== "moved") {
       if (m.seq < this.#seq || (m.seq === this.#seq && m.type !== "counted")) return;
       this.#seq = m.seq;
@@ -259,16 +304,18 @@ export class Connection {
     const same = before?.id === m.session;
     this.#env.clearTimeout(this.#limit);
     this.#socket.joined = true;
-    this.#attempts = 0;
+    this.#joinedAt = this.#env.now();
     this.#hintUntil = 0;
     this.#session = { id: m.session, secret: m.secret, graceMs: m.resume.graceMs, pingMs: m.pingIntervalMs };
     this.#lost = "";
     this.#tokens.joined();
+    if (same && m.room.sid !== this.#room.sid) this.#tokens.moved(); // and nobody could tell
+    this.#nowIn(m.room);
     if (!m.recovered) {
       this.#received = this.#acked = 0;
       this.#seq = m.seq; // after a recovery what was missed follows, with lower numbers
     }
-    this.#startPulse();
+    this.#pulse.start(this.#session.pingMs);
     const first = this.#first;
     this.#first = null;
     this.#send({ type: "ping" }); // for the server's clock
@@ -287,60 +334,22 @@ export class Connection {
     first?.resolve(m);
   }
 
-  #startPulse() {
-    const { pingMs } = this.#session;
-    const every = Math.min(1000, pingMs / 4);
-    const now = this.#env.now();
-    this.#heard = this.#ticked = now;
-    this.#ackAt = now + ackAfter;
-    this.#probe = 0;
-    this.#env.clearInterval(this.#pulse);
-    this.#pulse = this.#env.setInterval(() => this.#tick(every, pingMs), every);
-  }
-
-  #tick(every, pingMs) {
-    const now = this.#env.now();
-    const slept = Math.abs(now - this.#ticked) > 3 * every + 2000;
-    this.#ticked = now;
-    if (slept) {
-      // Timers stood still (sleep, a hidden tab), or the clock was set: what was
-      // heard when says nothing. Ask; when it is late once more, and nothing has
-      // come in between, nothing will.
-      if (this.#probe && this.#late) {
-        this.#drop(closeCode.pingTimeout, "ping_timeout");
-        return;
-      }
-      this.#heard = now;
-      this.#probe = 0;
-      this.#ackAt = now;
-      this.#ask(probeTime);
-      this.#late = true;
-    } else if (this.#probe && now >= this.#probe) {
-      this.#drop(closeCode.pingTimeout, "ping_timeout");
-      return;
-    } else if (now - this.#heard >= pingMs) {
-      this.#ask(pingMs);
-    }
-    if (now >= this.#ackAt) {
-      this.#ackAt = now + ackAfter;
-      if (this.#received > this.#acked) this.#ack();
-    }
-  }
-
-  // ask wants to hear something within that time.
-  #ask(ms) {
-    if (!this.joined) return;
-    const due = this.#env.now() + ms;
-    if (this.#probe && this.#probe <= due) return;
-    if (!this.#probe) this.#send({ type: "ping" });
-    this.#probe = due;
-    this.#late = false;
+  // nowIn: a join that has to say so comes back to this room.
+  #nowIn({ sid, name }) {
+    if (this.#room && this.#room.name !== name) this.#join = { ...this.#join, room: name };
+    this.#room = { sid, name };
   }
 
   #watched(what) {
-    if (this.joined) {
-      this.#ask(probeTime); // the network is another one, or a long time has passed
-    } else if (what !== "offline" && this.#timer !== null && this.#env.now() >= this.#hintUntil) {
+    const now = this.#env.now();
+    if (what === "leaving") {
+      this.#owner.leaving();
+    } else if (this.joined) {
+      this.#pulse.doubt();
+    } else if (what !== "offline" && this.#timer !== null && now >= this.#hintUntil && Math.abs(now - this.#hurried) >= wakeTime) {
+      // One attempt: a wake is told of by several events, and a page that is
+      // looked at again and again must not be a load for a server that is down.
+      this.#hurried = now;
       this.#env.clearTimeout(this.#timer);
       this.#open();
     }
@@ -358,11 +367,15 @@ export class Connection {
 
   #cut(code, reason, resuming, joined = this.#socket?.joined) {
     const { now } = this.#env;
-    this.#env.clearInterval(this.#pulse);
+    this.#pulse.stop();
     this.#env.clearTimeout(this.#limit);
     this.#socket = null;
     if (this.#ended) return;
-    if (joined) this.#cutAt = now();
+    if (joined) {
+      this.#cutAt = now();
+      // Who is let in and cut off again and again is not to come ever so often.
+      if (now() - this.#joinedAt >= holds) this.#attempts = 0;
+    }
 
     if (!joined && code === closeCode.tokenExpired && this.#tokens.expired(this.#token)) {
       this.#open();
@@ -408,6 +421,7 @@ export class Connection {
   }
 
   #wait(code) {
+    if (this.#ended) return; // by who was told
     const { now } = this.#env;
     const retryCount = this.#attempts++;
     let delay = backOff(retryCount, this.#env.random);
@@ -433,17 +447,18 @@ export class Connection {
 
   #withoutToken(cause) {
     if (this.#first) {
-      this.#end({ code: closeCode.tokenExpired, reason: "no_token", cause });
+      this.#end({ code: closeCode.tokenExpired, reason: noToken, cause });
       return;
     }
     this.#tell("gone");
+    if (!this.#ended) this.#owner.tokenFailed(cause);
     this.#wait(closeCode.cut);
   }
 
   #end(how) {
     this.#ended = true;
     this.#try++;
-    this.#env.clearInterval(this.#pulse);
+    this.#pulse.stop();
     this.#env.clearTimeout(this.#limit);
     this.#env.clearTimeout(this.#timer);
     this.#unwatch?.();

@@ -7,11 +7,13 @@ import { environment } from "./environment.js";
 import { UnexpectedConnectionState, permissionError } from "./errors.js";
 import { ConnectionState, ParticipantEvent, RoomEvent, reasonNamed } from "./events.js";
 import { Assembler, parseFragment } from "./frames.js";
-import { loadMedia } from "./media.js";
 import { LocalParticipant } from "./local.js";
+import { loadMedia } from "./media.js";
+import { News } from "./news.js";
 import { RemoteParticipant } from "./participant.js";
 import { closeMessage, disconnectReason } from "./policy.js";
 import { Methods } from "./rpc.js";
+import { Speakers } from "./speakers.js";
 import { Tokens } from "./token.js";
 
 export class Engine {
@@ -20,12 +22,12 @@ export class Engine {
   local;
   remotes = new Map(); // identity → participant; of several, later ones under their sid
   methods = new Methods();
+  speakers;
   tokens = null;
   options;
   autoSubscribe = true;
   media;
   playback = null; // the media module, once it is loaded
-  era = 0; // grows when a connection ends; what was begun in an earlier one is over
 
   #room;
   #env;
@@ -33,8 +35,7 @@ export class Engine {
   #bySid = new Map(); // remote participants
   #handles = new Map(); // track handle → {publication, assembler}
   #partial = false; // some people are only counted
-  #quiet = false; // what is there at the first join is no news
-  #held = null; // events that wait until the room says that it is back
+  #news = new News();
   #whenJoined = []; // who waits for a session
   #explained = new Map(); // request → {permission, layer}: the server says it once
   #stopTracks = true;
@@ -50,15 +51,22 @@ export class Engine {
       this.#watchPlayback(media);
       return media;
     };
+    this.speakers = new Speakers(this.#env, (participant) => {
+      this.emit(participant, ParticipantEvent.IsSpeakingChanged, [participant.isSpeaking]);
+      this.emitRoom(RoomEvent.ActiveSpeakersChanged, this.speakers.active);
+    });
     this.local = new LocalParticipant(this);
   }
 
   // --- what participants and tracks need
 
+  /** era grows when a connection ends; what was begun in an earlier one is over. */
+  get era() {
+    return this.#news.era;
+  }
+
   emit(target, event, args) {
-    if (this.#quiet) return;
-    if (this.#held) this.#held.push(() => target.emit(event, ...args));
-    else target.emit(event, ...args);
+    this.#news.tell(target, event, args);
   }
 
   emitRoom(event, ...args) {
@@ -98,9 +106,11 @@ export class Engine {
     return new Promise((resolve, reject) => this.#whenJoined.push({ resolve, reject }));
   }
 
-  // The browser may forbid sound until somebody clicks; the page is told.
+  // The browser may forbid sound until somebody clicks; the page is told, as long as
+  // there is something to be heard: the media module outlives rooms.
   #watchPlayback(media) {
     this.playback = media;
+    if (!this.#connection) return;
     this.#unwatch ??= media.onPlaybackChanged?.((playing) => this.emitRoom(RoomEvent.AudioPlaybackStatusChanged, playing));
   }
 
@@ -111,14 +121,15 @@ export class Engine {
     this.autoSubscribe = opts.autoSubscribe ?? true;
     this.#stopTracks = true;
     this.tokens = new Tokens(token, tokenProvider, this.#env.now);
-    this.#setState(ConnectionState.Connecting);
-    this.#connection = new Connection({
+    const connection = (this.#connection = new Connection({
       url, tokens: this.tokens, env: this.#env, reconnectPolicy,
       timeout: opts.websocketTimeout, maxRetries: opts.maxRetries,
       join: { autoSubscribe: this.autoSubscribe, room: opts.room, project: opts.project, name: opts.name },
       owner: this,
-    });
-    return this.#connection.connect();
+    }));
+    if (this.playback) this.#watchPlayback(this.playback);
+    this.#news.during(() => this.#setState(ConnectionState.Connecting));
+    return connection.connect(); // unless a listener has left already
   }
 
   async disconnect(stopTracks) {
@@ -134,15 +145,31 @@ export class Engine {
 
   // lost is called by the connection: it was cut, and may be resumed or not.
   lost(resumable) {
-    this.#setState(resumable ? ConnectionState.SignalReconnecting : ConnectionState.Reconnecting);
-    this.emitRoom(resumable ? RoomEvent.SignalReconnecting : RoomEvent.Reconnecting);
+    this.#news.change(() => {
+      this.#setState(resumable ? ConnectionState.SignalReconnecting : ConnectionState.Reconnecting);
+      this.emitRoom(resumable ? RoomEvent.SignalReconnecting : RoomEvent.Reconnecting);
+    });
+  }
+
+  // tokenFailed is called by the connection: it asks the page's provider again later.
+  tokenFailed(error) {
+    this.emitRoom(RoomEvent.TokenProviderFailed, error);
+  }
+
+  // leaving is called by the connection: the page goes away.
+  leaving() {
+    if (this.options.disconnectOnPageLeave) this.#room.disconnect();
   }
 
   // ended is called by the connection: it does not come back.
   ended(how, connecting) {
-    const reason = how.gaveUp && !connecting ? disconnectReason(0) : disconnectReason(how.code);
     this.#connection = null;
-    this.era++;
+    this.#news.era++;
+    this.#news.during(() => this.#end(how, connecting));
+  }
+
+  #end(how, connecting) {
+    const reason = how.gaveUp && !connecting ? disconnectReason(0) : disconnectReason(how.code);
     for (const participant of this.remotes.values()) {
       for (const publication of participant.getTrackPublications()) publication._unsubscribed();
     }
@@ -158,7 +185,7 @@ export class Engine {
     for (const w of waiting) w.reject(new UnexpectedConnectionState("The room is not connected any more."));
     this.#setState(ConnectionState.Disconnected);
     this.emitRoom(RoomEvent.Disconnected, reason, {
-      code: how.code, reason: how.reason, message: closeMessage(how.code, how.reason, this.#env.origin),
+      code: how.code, reason: how.reason, message: closeMessage(how.code, how.reason, this.#env.origin, how.cause),
     });
   }
 
@@ -174,39 +201,55 @@ export class Engine {
   joined(m, { first, same, recovered }) {
     for (const w of this.#whenJoined.splice(0)) w.resolve();
     if (first) {
-      this.#quiet = true;
-      this.local = this.#freshLocal();
-      this.#snapshot(m);
-      this.#quiet = false;
-      this.emitRoom(RoomEvent.SignalConnected);
-      this.#setState(ConnectionState.Connected);
-      this.emitRoom(RoomEvent.Connected);
+      this.#news.unheard(() => { // who is there at the first join is no news
+        this.local = this.#freshLocal();
+        this.#snapshot(m);
+      });
+      this.#news.change(() => {
+        this.emitRoom(RoomEvent.SignalConnected);
+        this.#setState(ConnectionState.Connected);
+        this.emitRoom(RoomEvent.Connected);
+      });
       return;
     }
     let again = [];
-    this.#held = [];
-    if (recovered) {
-      // The room is as the page has it, until what it missed is told.
-      for (const [sid, p] of this.#bySid) p._present(m.presence?.[sid] ?? {});
-      for (const publication of this.local.getTrackPublications()) publication._keyFrame(); // frames were lost
-    } else {
-      const moved = same && m.room.sid !== this.info.sid; // and nobody could tell
-      if (!same || moved) again = this.local._forgetTracks();
-      if (moved) this.#leaveFor(m);
-      this.#snapshot(m);
-      if (same && !moved) {
-        this.local._reconcile(m.self.tracks);
-        for (const publication of this.local.getTrackPublications()) publication._keyFrame(); // frames were lost
-      }
-      this.#doubtSubscriptions(same);
-    }
-    const held = this.#held;
-    this.#held = null;
-    this.#setState(ConnectionState.Connected);
-    this.emitRoom(RoomEvent.Reconnected, { recovered: recovered === true });
-    for (const tell of held) tell();
+    const back = () => {
+      if (recovered) this.#recovered(m);
+      else again = this.#rejoined(m, same);
+    };
+    const goesOn = this.#news.change(back, () => {
+      this.#news.change(() => {
+        this.#setState(ConnectionState.Connected);
+        this.emitRoom(RoomEvent.Reconnected, { recovered: recovered === true });
+      });
+    });
+    if (!goesOn) return;
     if (!recovered) this.#restorePresence(same);
     this.local._publishAgain(again);
+  }
+
+  // recovered: the room is as the page has it, until what it missed is told.
+  #recovered(m) {
+    const presences = new Map(Object.entries(m.presence ?? {}));
+    for (const [sid, p] of this.#bySid) p._present(presences.get(sid) ?? {});
+    for (const publication of this.local.getTrackPublications()) publication._keyFrame(); // frames were lost
+  }
+
+  // rejoined takes a snapshot over, of a session that goes on or of another one. It
+  // returns what is to be published again.
+  #rejoined(m, same) {
+    // Rooms that a session is in are told apart by sid. A new session may find its
+    // room made anew; it is the same to the page as long as it has the same name.
+    const moved = same ? m.room.sid !== this.info.sid : m.room.name !== this.info.name;
+    const again = !same || moved ? this.local._forgetTracks() : [];
+    if (moved) this.#leaveFor(m);
+    this.#snapshot(m);
+    if (same && !moved) {
+      this.local._reconcile(m.self.tracks);
+      for (const publication of this.local.getTrackPublications()) publication._keyFrame(); // frames were lost
+    }
+    this.#doubtSubscriptions(same);
+    return again;
   }
 
   // A room that is connected again is somebody else's as far as the session goes;
@@ -303,10 +346,16 @@ export class Engine {
     this.emitRoom(RoomEvent.ParticipantCountChanged, n);
   }
 
-  // --- events
+  // --- events: what on_… returns is done when they are told.
 
   hear(m) {
-    this[`on_${m.type}`]?.(m);
+    if (m.type === "rpc") {
+      this.#answer(m);
+      return;
+    }
+    let then;
+    const goesOn = this.#news.change(() => (then = this[`on_${m.type}`]?.(m)));
+    if (goesOn) then?.();
   }
 
   on_participantJoined({ participant }) {
@@ -366,7 +415,9 @@ export class Engine {
     if (!participant) return;
     this.#forgetHandle(participant.trackPublications.get(track.sid));
     participant._subscribed(track);
-    this.#handles.set(track.handle, { publication: participant.trackPublications.get(track.sid), assembler: new Assembler() });
+    const publication = participant.trackPublications.get(track.sid);
+    const assembler = new Assembler((layer) => publication.track?._lost(layer));
+    this.#handles.set(track.handle, { publication, assembler });
   }
 
   on_trackUnsubscribed({ trackSid, reason }) {
@@ -409,7 +460,7 @@ export class Engine {
     this.#leaveFor(m);
     this.#snapshot(m);
     if (m.token) this.on_refreshToken(m);
-    this.local._publishAgain(again);
+    return () => this.local._publishAgain(again);
   }
 
   // leaveFor ends everything of the old room.
@@ -421,7 +472,7 @@ export class Engine {
     this.emitRoom(RoomEvent.Moved, m.room.name);
   }
 
-  async on_rpc(call) {
+  async #answer(call) {
     const answer = await this.methods.answer(call, this.#env.now() + (this.tokens?.skew ?? 0));
     await this.request({ type: "rpcReply", rpc: call.rpc, ...answer }).catch(() => {}); // nobody waits any more
   }

@@ -19,9 +19,9 @@ export const environment = {
   offline: () => globalThis.navigator?.onLine === false,
 
   /**
-   * watch calls back with "online", "offline" and "awake": the network came or
-   * went, or the page is looked at again after it may have been asleep. It
-   * returns what ends that.
+   * watch calls back with "online", "offline", "awake" and "leaving": the network
+   * came or went, the page is looked at again after it may have been asleep, or
+   * goes away for good. It returns what ends that.
    */
   watch(tell) {
     const page = globalThis.document;
@@ -29,6 +29,7 @@ export const environment = {
     const heard = [
       [globalThis, "online", () => tell("online")],
       [globalThis, "offline", () => tell("offline")],
+      [globalThis, "pagehide", (e) => e.persisted || tell("leaving")],
       [globalThis, "pageshow", (e) => e.persisted && tell("awake")],
       [page, "visibilitychange", () => page.visibilityState === "visible" && tell("awake")],
       [page, "resume", () => tell("awake")],

@@ -36,6 +36,13 @@ export class ConnectionError extends UsherError {
   }
 }
 
+/** TokenProviderError is a tokenProvider that gave no token, or not in time. */
+export class TokenProviderError extends UsherError {
+  constructor(message, more = {}) {
+    super(message, "token_provider", more);
+  }
+}
+
 /** RequestError is a request that the server refused, and what the others are kinds of. */
 export class RequestError extends UsherError {
   constructor(message, code, more = {}) {
@@ -94,6 +101,28 @@ export class PublishTrackError extends UsherError {
   }
 }
 
+/**
+ * MediaDeviceFailure is LiveKit's short list of why there is no camera or
+ * microphone, and getFailure finds an error in it.
+ */
+export const MediaDeviceFailure = Object.freeze({
+  PermissionDenied: "PermissionDenied",
+  NotFound: "NotFound",
+  DeviceInUse: "DeviceInUse",
+  Other: "Other",
+
+  getFailure(error) {
+    return error ? (failures.get(error.name === "MediaError" ? error.code : error.name) ?? "Other") : undefined;
+  },
+});
+
+// By MediaError's code, and by the browser's name.
+const failures = new Map([
+  ["denied", "PermissionDenied"], ["NotAllowedError", "PermissionDenied"],
+  ["device_not_found", "NotFound"], ["NotFoundError", "NotFound"],
+  ["in_use", "DeviceInUse"], ["NotReadableError", "DeviceInUse"],
+]);
+
 /** RpcError is how a remote call fails: what a handler throws reaches the caller. */
 export class RpcError extends UsherError {
   static MAX_MESSAGE_BYTES = 256;
@@ -120,6 +149,7 @@ export class RpcError extends UsherError {
 
 // wants says what each request is for, in a sentence.
 const wants = {
+  __proto__: null,
   publishData: "Sending data",
   updatePresence: "Changing presence",
   updateMetadata: "Changing one's name, metadata or attributes",
@@ -131,6 +161,7 @@ const wants = {
 };
 
 const deciders = {
+  __proto__: null, // layers are the server's words
   token: "the token does not grant it: have your backend sign one that does",
   live: "an administrator took it away: ask for it, and do not try again before ParticipantPermissionsChanged",
 };

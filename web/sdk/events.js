@@ -31,9 +31,12 @@ export const RoomEvent = Object.freeze({
   RoomMetadataChanged: "roomMetadataChanged",
   DataReceived: "dataReceived",
   MediaDevicesError: "mediaDevicesError",
+  ActiveDeviceChanged: "activeDeviceChanged",
+  ActiveSpeakersChanged: "activeSpeakersChanged",
   AudioPlaybackStatusChanged: "audioPlaybackChanged",
   // usher's:
   TokenRefreshed: "tokenRefreshed",
+  TokenProviderFailed: "tokenProviderFailed",
   PresenceChanged: "presenceChanged",
   ParticipantStateChanged: "participantStateChanged",
   ParticipantCountChanged: "participantCountChanged",
@@ -58,6 +61,7 @@ export const ParticipantEvent = Object.freeze({
   ParticipantPermissionsChanged: "participantPermissionsChanged",
   DataReceived: "dataReceived",
   MediaDevicesError: "mediaDevicesError",
+  IsSpeakingChanged: "isSpeakingChanged",
   // usher's:
   PresenceChanged: "presenceChanged",
   StateChanged: "stateChanged",

@@ -61,6 +61,13 @@ export class Assembler {
   #parts = [];
   #bytes = 0;
   #spoilt = false; // the rest of the frame is thrown away
+  #layer = 0;
+  #lost;
+
+  /** lost is called with the layer of a frame that was begun and not completed. */
+  constructor(lost = () => {}) {
+    this.#lost = lost;
+  }
 
   /**
    * push takes the next fragment and returns the frame that it completes, or
@@ -68,9 +75,13 @@ export class Assembler {
    */
   push(f) {
     if (f.counter !== this.#counter) {
-      // What was begun is not going to be completed.
+      // What was begun is not going to be completed. A key frame makes up for it.
+      const begun = this.#parts.length > 0;
+      const layer = this.#layer;
       this.reset();
       this.#counter = f.counter;
+      this.#layer = f.layer;
+      if (begun && !f.key) this.#lost(layer);
     }
     if (this.#spoilt || (f.data.length === 0 && !f.last)) return null;
     this.#parts.push(f.data);
@@ -79,6 +90,7 @@ export class Assembler {
       this.#spoilt = true;
       this.#parts = [];
       this.#bytes = 0;
+      this.#lost(this.#layer);
       return null;
     }
     if (!f.last) return null;

@@ -1,12 +1,13 @@
 // The participant that this page is.
 
-import { LostError, PublishTrackError, UnexpectedConnectionState, UnsupportedError } from "./errors.js";
+import { LostError, PublishTrackError, RequestError, UnexpectedConnectionState, UnsupportedError } from "./errors.js";
 import { ParticipantEvent, RoomEvent, Source } from "./events.js";
+import { deviceKindOf, sourceOf } from "./devices.js";
 import { packData } from "./data.js";
 import { audioConstraints, screenConstraints, videoConstraints } from "./media.js";
 import { Participant } from "./participant.js";
 import { LocalTrackPublication, wordOf } from "./publication.js";
-import { createLocalScreenTracks, createLocalTracks, localTrack } from "./tracks.js";
+import { createLocalScreenTracks, createLocalTracks, localTrack, recapture } from "./tracks.js";
 
 // Lossy data is not worth waiting behind so much.
 const lossyBacklog = 64 << 10;
@@ -110,14 +111,14 @@ export class LocalParticipant extends Participant {
    */
   setCameraEnabled(enabled, options, publishOptions) {
     return this.#inTurn(Source.Camera, () => this.#enable(Source.Camera, enabled, publishOptions, () => {
-      const wish = videoConstraints(options ?? this._engine.options.videoCaptureDefaults);
+      const wish = videoConstraints({ ...this._engine.options.videoCaptureDefaults, ...options });
       return this.#capture({ camera: wish }, Source.Camera);
     }));
   }
 
   setMicrophoneEnabled(enabled, options, publishOptions) {
     return this.#inTurn(Source.Microphone, () => this.#enable(Source.Microphone, enabled, publishOptions, () => {
-      const wish = audioConstraints(options ?? this._engine.options.audioCaptureDefaults);
+      const wish = audioConstraints({ ...this._engine.options.audioCaptureDefaults, ...options });
       return this.#capture({ microphone: wish }, Source.Microphone);
     }));
   }
@@ -146,6 +147,25 @@ export class LocalParticipant extends Participant {
     return createLocalScreenTracks(options, this._engine.media);
   }
 
+  // _switchDevice has a source come from another device, now if it is captured by
+  // the SDK, and whenever it is from now on.
+  _switchDevice(kind, deviceId) {
+    const source = sourceOf(kind);
+    return this.#inTurn(source, async () => {
+      const track = this.#own(source)?.track;
+      if (track && !track.isUserProvided) await track._switchTo(deviceId);
+      const { options } = this._engine;
+      const name = source === Source.Camera ? "videoCaptureDefaults" : "audioCaptureDefaults";
+      options[name] = { ...options[name], deviceId };
+    });
+  }
+
+  // _device is where a source comes from, as far as is known.
+  _device(kind) {
+    const track = this.#own(sourceOf(kind))?.track;
+    return track && !track.isStopped ? track.mediaStreamTrack.getSettings().deviceId : undefined;
+  }
+
   #inTurn(source, what) {
     const done = (this.#turns.get(source) ?? Promise.resolve()).then(what);
     this.#turns.set(source, done.catch(() => {}));
@@ -160,7 +180,7 @@ export class LocalParticipant extends Participant {
   async #capture(wish, source) {
     const media = await this._engine.media();
     const [name] = Object.keys(wish);
-    const again = name === "screen" ? null : async () => (await media.capture(wish))[0];
+    const again = name === "screen" ? null : recapture(media, name, wish[name]);
     const tracks = await media.capture(wish);
     return tracks.map((track) => localTrack(track, source === Source.ScreenShare && track.kind === "audio" ? Source.ScreenShareAudio : source, again));
   }
@@ -175,6 +195,7 @@ export class LocalParticipant extends Participant {
         return publication;
       }
       if (!enabled) return undefined;
+      this._engine.mustBeJoined("publishTrack");
       await this.#askFirst(source, source === Source.Microphone ? "audio" : "video");
       const tracks = await capture();
       const published = [];
@@ -188,7 +209,8 @@ export class LocalParticipant extends Participant {
       return published.find((p) => p.source === source);
     } catch (error) {
       if (errorField) this[errorField] = error;
-      if (!(error.code === "not_allowed")) this._tell(ParticipantEvent.MediaDevicesError, RoomEvent.MediaDevicesError, error);
+      const refused = error instanceof RequestError || error instanceof UnexpectedConnectionState; // no device's fault
+      if (!refused && era === this._engine.era) this.#deviceFailed(error, source);
       throw error;
     }
   }
@@ -265,6 +287,8 @@ export class LocalParticipant extends Participant {
   /** unpublishTrack takes a track away from the others, and stops it unless told not to. */
   async unpublishTrack(track, stopOnUnpublish = this._engine.options.stopLocalTrackOnUnpublish) {
     const is = (p) => p.track === track || p.track.mediaStreamTrack === track;
+    const publishing = this.#publishing.get(track.mediaStreamTrack ?? track);
+    if (publishing) await publishing.catch(() => {}); // as in LiveKit
     const publication = this.getTrackPublications().find(is);
     if (!publication) {
       const coming = [...this.#republishing].find(is);
@@ -305,10 +329,14 @@ export class LocalParticipant extends Participant {
     if (publication) this._withdrawn(publication, this._engine.options.stopLocalTrackOnUnpublish);
   }
 
-  // _failed: encoding has ended for good.
+  // _failed: capturing or encoding has ended for good.
   _failed(publication, error) {
-    this._tell(ParticipantEvent.MediaDevicesError, RoomEvent.MediaDevicesError, error);
+    this.#deviceFailed(error, publication.source);
     this.unpublishTrack(publication.track).catch(() => {});
+  }
+
+  #deviceFailed(error, source) {
+    this._tell(ParticipantEvent.MediaDevicesError, RoomEvent.MediaDevicesError, error, deviceKindOf(source), source);
   }
 
   // _forgetTracks: the server knows none of the tracks any more. It returns those
@@ -323,7 +351,8 @@ export class LocalParticipant extends Participant {
     return publications;
   }
 
-  // _publishAgain announces them anew; what is not allowed any more is stopped.
+  // _publishAgain announces them anew. What is refused has ended, as after a
+  // demotion: that it is unpublished was told before.
   async _publishAgain(publications) {
     const audioFirst = publications.toSorted((a, b) => (a.kind < b.kind ? -1 : a.kind > b.kind ? 1 : 0));
     const { era } = this._engine;
@@ -331,26 +360,13 @@ export class LocalParticipant extends Participant {
     for (const publication of audioFirst) {
       try {
         await this.#announce(publication, era);
-      } catch {
-        if (!publication._isOver) publication._end(this._engine.options.stopLocalTrackOnUnpublish);
+      } catch (error) {
+        if (publication._isOver) continue;
+        publication._end(this._engine.options.stopLocalTrackOnUnpublish);
+        if (era === this._engine.era && error.code !== "not_allowed") this.#deviceFailed(error, publication.source);
       } finally {
         this.#republishing.delete(publication);
       }
-    }
-  }
-
-  async _republish(publication) {
-    const { trackSid } = publication;
-    const { era } = this._engine;
-    this.#republishing.add(publication);
-    this._drop(publication);
-    publication._silence();
-    this._tell(ParticipantEvent.LocalTrackUnpublished, RoomEvent.LocalTrackUnpublished, publication);
-    try {
-      await this._engine.request({ type: "unpublishTrack", trackSid }).catch(() => {});
-      await this.#announce(publication, era);
-    } finally {
-      this.#republishing.delete(publication);
     }
   }
 

@@ -6,9 +6,18 @@ import { RemoteTrackPublication } from "./publication.js";
 
 // changesOf lists what differs, what is gone as "".
 function changesOf(before, after) {
-  const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
-  return Object.fromEntries([...keys].filter((k) => before[k] !== after[k]).map((k) => [k, after[k] ?? ""]));
+  // As maps, since people may call an attribute "constructor".
+  const [had, has] = [before, after].map((attributes) => new Map(Object.entries(attributes)));
+  const keys = new Set([...had.keys(), ...has.keys()]);
+  return Object.fromEntries([...keys].filter((k) => had.get(k) !== has.get(k)).map((k) => [k, has.get(k) ?? ""]));
 }
+
+// What of the permissions can be changed, and what follows from those or from the token.
+const changeable = [
+  "canSubscribe", "canPublish", "canPublishData", "canPublishSources", "hidden", "canUpdateMetadata",
+  "canSubscribeMetrics", "canManageAgentSession",
+];
+const derived = ["canUpdatePresence", "admin", "recorder"];
 
 // permissionsOf adds LiveKit's name for canUpdateOwnMetadata.
 const permissionsOf = (p) => Object.freeze({ ...p, canUpdateMetadata: p.canUpdateOwnMetadata });
@@ -33,6 +42,7 @@ export class Participant extends Emitter {
   videoTrackPublications = new Map();
   isSpeaking = false;
   audioLevel = 0;
+  lastSpokeAt = undefined;
 
   // Not an own field that would be seen when a participant is printed.
   #engine;
@@ -98,14 +108,11 @@ export class Participant extends Emitter {
    * is. It resolves when the change is in force.
    */
   async setPermissions(changes) {
-    const { canSubscribe, canPublish, canPublishData, canPublishSources, hidden, canUpdateOwnMetadata } = this.permissions;
-    const { canUpdateMetadata = canUpdateOwnMetadata, ...rest } = changes;
-    const permission = { canSubscribe, canPublish, canPublishData, canPublishSources, hidden, ...rest, canUpdateMetadata };
-    delete permission.canUpdateOwnMetadata;
-    if (changes.canUpdateOwnMetadata !== undefined) permission.canUpdateMetadata = changes.canUpdateOwnMetadata;
-    delete permission.canUpdatePresence; // follows canPublishData
-    delete permission.admin;
-    delete permission.recorder;
+    const { canUpdateOwnMetadata, ...named } = changes;
+    if (canUpdateOwnMetadata !== undefined) named.canUpdateMetadata = canUpdateOwnMetadata; // the token's word for it
+    for (const name of derived) delete named[name];
+    const permission = { ...named }; // the server refuses a name that is misspelt
+    for (const name of changeable) permission[name] ??= this.permissions[name];
     await this.#engine.request({ type: "updateParticipant", identity: this.identity, permission });
   }
 
@@ -159,7 +166,8 @@ export class Participant extends Emitter {
   }
 
   #ofKind({ kind }) {
-    return { [Kind.Audio]: this.audioTrackPublications, [Kind.Video]: this.videoTrackPublications }[kind];
+    if (kind === Kind.Audio) return this.audioTrackPublications;
+    return kind === Kind.Video ? this.videoTrackPublications : undefined;
   }
 
   // _tell is an event of the participant's and the room's.

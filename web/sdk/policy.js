@@ -9,15 +9,25 @@ export const closeCode = Object.freeze({
   pingTimeout: 4002,
   sessionNotFound: 4010,
   tokenExpired: 4501,
+  protocolError: 4520,
 });
 
 /** refusedByBrowser is the reason of an end when the browser makes no WebSocket for the address. */
 export const refusedByBrowser = "refused_by_browser";
 
+/** noToken is the reason of an end when there is no token to join with. */
+export const noToken = "no_token";
+
+/** wakeTime is how long what happens after a wake is still the same wake, in ms. */
+export const wakeTime = 10_000;
+
 /** comesBack reports whether to come back by oneself after a connection ended with the code. */
 export function comesBack(code) {
   return code === 1001 || code === 1005 || code === 1006 || code === 1011 || code === 1012 || code === 1013 || code === 1015 || (code >= 4000 && code < 4500);
 }
+
+/** holds is how long a connection has to last, in ms, for the delays to begin anew. */
+export const holds = 10_000;
 
 const firstDelay = 300;
 const longestDelay = 10_000;
@@ -61,7 +71,10 @@ export function disconnectReason(code) {
 }
 
 /** closeMessage says what a close code means, and what to do. */
-export function closeMessage(code, reason, origin) {
+export function closeMessage(code, reason, origin, cause) {
+  if (reason === noToken) {
+    return cause?.message ?? "There is no token for the room that the server moved this participant to. Connect with another one from your backend, or give the room a tokenProvider.";
+  }
   if (code === 4512 && origin) {
     return `The server does not let pages of ${origin} in. Add "${origin}" to \`origins\` in the server's configuration.`;
   }
@@ -80,7 +93,7 @@ export function connectionError(code, reason, origin, cause) {
   else if (code === 1011) kind = ConnectionErrorReason.InternalError;
   else if (code >= 4000 && code < 4500) kind = ConnectionErrorReason.LeaveRequest;
   else if (code >= 4500) kind = ConnectionErrorReason.NotAllowed;
-  return new ConnectionError(closeMessage(code, reason, origin), kind, {
+  return new ConnectionError(closeMessage(code, reason, origin, cause), kind, {
     code, closeReason: reason, status: finals[code]?.[1], context: disconnectReason(code), cause,
   });
 }

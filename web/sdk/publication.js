@@ -6,10 +6,8 @@ import { Kind, ParticipantEvent, PermissionStatus, RoomEvent, Source, Subscripti
 import { Gate, fragment } from "./frames.js";
 import { RemoteAudioTrack, RemoteVideoTrack } from "./tracks.js";
 
-const custom = { custom_audio: Source.Unknown, custom_video: Source.Unknown };
-
 /** sourceNamed is Track.Source for the protocol's word: custom ones are "unknown", as in LiveKit. */
-export const sourceNamed = (word) => custom[word] ?? word;
+export const sourceNamed = (word) => (word === "custom_audio" || word === "custom_video" ? Source.Unknown : word);
 
 /** wordOf is the protocol's word for a source. */
 export const wordOf = (source, kind) => (source === Source.Unknown || !source ? `custom_${kind}` : source);
@@ -108,7 +106,7 @@ export class LocalTrackPublication extends TrackPublication {
         again = await this.track._restart();
         this._mustGoOn();
         this.track._mute(false);
-        if (again) await this._encode();
+        if (again) this._sourceChanged();
         this.#sender.setPaused(false);
         await this.#tell(false);
         this._mustGoOn();
@@ -172,15 +170,13 @@ export class LocalTrackPublication extends TrackPublication {
   // So whatever is left over when it is the turn was an admin's.
   _toldMuted(muted) {
     this.#serverMuted = muted;
-    if (muted) this.#inTurn(() => this.#serverMuted && this._mute());
+    if (muted) this.#inTurn(() => this.#serverMuted && !this.#over && this._mute());
   }
 
-  // _encode begins to encode the track, anew if it did before.
+  // _encode begins to encode the track.
   async _encode() {
     const media = await this.#engine.media();
     this._mustGoOn();
-    this.#sender?.stop();
-    this.#sender = null;
     const { options, track, kind } = this;
     const common = {
       track: track.mediaStreamTrack,
@@ -188,6 +184,7 @@ export class LocalTrackPublication extends TrackPublication {
       send: (frame) => this.#send(frame),
       bufferedAmount: () => this.#engine.backlog,
       onError: (error) => this.#participant._failed(this, error),
+      onLevel: (level) => this.#over || this.#engine.speakers.heard(this.#participant, this, level),
     };
     const sender = kind === Kind.Audio
       ? await media.createAudioSender({ ...common, maxBitrate: options.audioPreset?.maxBitrate })
@@ -202,15 +199,15 @@ export class LocalTrackPublication extends TrackPublication {
     if (this.#over) sender.stop();
     this._mustGoOn();
     this.#sender = sender;
-    const changed = this.codec !== null && JSON.stringify(this.codec) !== JSON.stringify(sender.codec);
     this.codec = sender.codec;
     sender.setPaused(this.isMuted);
-    // What others decode by is said when a track is published, and holds.
-    if (changed && this.#handle !== null) await this.#participant._republish(this);
+    if (track.mediaStreamTrack !== common.track) this._sourceChanged(); // meanwhile
   }
 
-  async _sourceChanged() {
-    if (this.#sender) await this._encode();
+  // _sourceChanged: another MediaStreamTrack is captured. The sender goes on with it,
+  // so that what others decode by holds: it is said once, when a track is published.
+  _sourceChanged() {
+    this.#sender?.replaceTrack(this.track.mediaStreamTrack);
   }
 
   #send(frame) {
@@ -261,6 +258,7 @@ export class LocalTrackPublication extends TrackPublication {
     this.#handle = null;
     this.#sender?.stop();
     this.#sender = null;
+    this.#engine.speakers.forget(this);
     if (stop) this.track.stop();
     if (this.track.publication === this) this.track.publication = null;
   }
@@ -323,7 +321,9 @@ export class RemoteTrackPublication extends TrackPublication {
     this.#wish = subscribed;
     this.#statusFrom(before);
     const type = subscribed ? "subscribe" : "unsubscribe";
+    const { era } = this.#engine;
     this.#engine.request({ type, trackSid: this.trackSid }).catch((error) => {
+      if (era !== this.#engine.era) return; // there is nothing to be subscribed any more
       if (error.outcome === "not_done" || error instanceof UnexpectedConnectionState) return; // asked again when the room is joined again
       this._failed(error);
     });
@@ -337,7 +337,7 @@ export class RemoteTrackPublication extends TrackPublication {
   _failed(error) {
     if (error.code === "not_allowed") this._allow(false);
     this.#participant._tell(ParticipantEvent.TrackSubscriptionFailed, RoomEvent.TrackSubscriptionFailed, this.trackSid, error);
-    this.emit(TrackEvent.SubscriptionFailed, error);
+    this.#say(TrackEvent.SubscriptionFailed, error);
   }
 
   _mute(muted) {
@@ -347,7 +347,7 @@ export class RemoteTrackPublication extends TrackPublication {
     this.track?._mute(muted);
     const name = muted ? "TrackMuted" : "TrackUnmuted";
     this.#participant._tell(ParticipantEvent[name], RoomEvent[name], this);
-    this.emit(muted ? TrackEvent.Muted : TrackEvent.Unmuted);
+    this.#say(muted ? TrackEvent.Muted : TrackEvent.Unmuted);
   }
 
   // _subscribed: frames of the track follow.
@@ -371,10 +371,11 @@ export class RemoteTrackPublication extends TrackPublication {
       sync,
       requestKeyFrame: () => this._requestKeyFrame(),
       failed: (error) => this._failed(error),
+      level: (level) => this.#engine.speakers.heard(this.#participant, this, level),
     });
     this.track._mute(this.#muted);
     this.#participant._tell(ParticipantEvent.TrackSubscribed, RoomEvent.TrackSubscribed, this.track, this);
-    this.emit(TrackEvent.Subscribed, this.track);
+    this.#say(TrackEvent.Subscribed, this.track);
     this.#statusFrom(before);
   }
 
@@ -386,8 +387,9 @@ export class RemoteTrackPublication extends TrackPublication {
     this.track = undefined;
     this.#stale = false;
     track._stop();
+    this.#engine.speakers.forget(this);
     this.#participant._tell(ParticipantEvent.TrackUnsubscribed, RoomEvent.TrackUnsubscribed, track, this);
-    this.emit(TrackEvent.Unsubscribed, track);
+    this.#say(TrackEvent.Unsubscribed, track);
     this.#statusFrom(before);
   }
 
@@ -404,17 +406,21 @@ export class RemoteTrackPublication extends TrackPublication {
     if (this.#allowed === allowed) return;
     this.#allowed = allowed;
     this.#participant._tell(ParticipantEvent.TrackSubscriptionPermissionChanged, RoomEvent.TrackSubscriptionPermissionChanged, this, this.permissionStatus);
-    this.emit(TrackEvent.SubscriptionPermissionChanged, this.permissionStatus);
+    this.#say(TrackEvent.SubscriptionPermissionChanged, this.permissionStatus);
   }
 
   _requestKeyFrame() {
     if (this.kind === Kind.Video && this.isSubscribed) this.#engine.request({ type: "requestKeyFrame", trackSid: this.trackSid }).catch(() => {});
   }
 
+  #say(event, ...args) {
+    this.#engine.emit(this, event, args);
+  }
+
   #statusFrom(before) {
     const now = this.subscriptionStatus;
     if (before === now) return;
     this.#participant._tell(ParticipantEvent.TrackSubscriptionStatusChanged, RoomEvent.TrackSubscriptionStatusChanged, this, now);
-    this.emit(TrackEvent.SubscriptionStatusChanged, now, before);
+    this.#say(TrackEvent.SubscriptionStatusChanged, now, before);
   }
 }

@@ -1,9 +1,10 @@
 // Room: what a page has in its hands.
 
+import { isInput, localDevices } from "./devices.js";
 import { Emitter } from "./emitter.js";
 import { Engine } from "./engine.js";
-import { UnexpectedConnectionState } from "./errors.js";
-import { ConnectionState } from "./events.js";
+import { UnsupportedError } from "./errors.js";
+import { ConnectionState, RoomEvent } from "./events.js";
 import { sessionURL } from "./policy.js";
 
 const defaults = { stopLocalTrackOnUnpublish: true, disconnectOnPageLeave: true };
@@ -11,8 +12,8 @@ const defaults = { stopLocalTrackOnUnpublish: true, disconnectOnPageLeave: true 
 /** Room is a room that one is in, or is going to be in. */
 export class Room extends Emitter {
   #engine;
-  #connecting = null;
-  #leavePage = null;
+  #connecting = null; // what connect promised last
+  #devices = new Map(); // kind → id of the device that was switched to
 
   constructor(options = {}) {
     super();
@@ -64,8 +65,9 @@ export class Room extends Emitter {
     return this.#engine.remotes;
   }
 
+  /** activeSpeakers is whoever speaks, of those who are heard here; the loudest first. */
   get activeSpeakers() {
-    return [];
+    return this.#engine.speakers.active;
   }
 
   getParticipantByIdentity(identity) {
@@ -116,24 +118,21 @@ export class Room extends Emitter {
    * rejects with a ConnectionError.
    */
   connect(url, token, opts = {}) {
-    if (this.#connecting) return this.#connecting;
+    if (this.state === ConnectionState.Connecting) return this.#connecting;
     if (this.state !== ConnectionState.Disconnected) return Promise.resolve();
-    this.#connecting = this.#connect(url, token, opts).finally(() => (this.#connecting = null));
-    return this.#connecting;
+    let become;
+    const connecting = (this.#connecting = new Promise((resolve) => (become = resolve))); // there is one before a listener asks
+    become(this.#connect(url, token, opts));
+    return connecting;
   }
 
   async #connect(url, token, opts) {
     if (token !== undefined && typeof token !== "string") throw new TypeError("The token is a string, from your backend.");
     await this.#engine.connect(sessionURL(url), token ?? "", opts);
-    if (this.options.disconnectOnPageLeave && globalThis.addEventListener) {
-      this.#leavePage ??= (event) => event.persisted || this.disconnect();
-      globalThis.addEventListener("pagehide", this.#leavePage);
-    }
   }
 
   /** disconnect leaves the room. Local tracks are stopped unless told not to be. */
   async disconnect(stopTracks = true) {
-    if (this.#leavePage) globalThis.removeEventListener("pagehide", this.#leavePage);
     await this.#engine.disconnect(stopTracks);
   }
 
@@ -171,13 +170,27 @@ export class Room extends Emitter {
     await this.#engine.request({ type: "removeParticipant", identity: target.identity, sid: target.sid });
   }
 
+  /**
+   * switchActiveDevice has camera or microphone ("videoinput", "audioinput") come
+   * from another device, now and later. It rejects when that device cannot be used;
+   * then all stays as it is.
+   */
+  async switchActiveDevice(kind, deviceId, exact = true) {
+    if (!isInput(kind)) throw new UnsupportedError(`The device of "${kind}" cannot be switched, only "videoinput" and "audioinput".`);
+    const before = this.getActiveDevice(kind);
+    await this.localParticipant._switchDevice(kind, exact ? { exact: deviceId } : { ideal: deviceId });
+    this.#devices.set(kind, deviceId);
+    const now = this.getActiveDevice(kind);
+    if (now !== before) this.emit(RoomEvent.ActiveDeviceChanged, kind, now);
+    return now === deviceId;
+  }
+
+  /** getActiveDevice is the id of the device that is captured, or is going to be, if it is known. */
+  getActiveDevice(kind) {
+    return isInput(kind) ? (this.localParticipant._device(kind) ?? this.#devices.get(kind)) : undefined;
+  }
+
   static async getLocalDevices(kind, requestPermissions = true) {
-    const devices = globalThis.navigator?.mediaDevices;
-    if (!devices) throw new UnexpectedConnectionState("This page may not see devices: it has to come from https:// or localhost.");
-    if (requestPermissions) {
-      const stream = await devices.getUserMedia({ audio: kind !== "videoinput", video: kind === "videoinput" });
-      for (const track of stream.getTracks()) track.stop();
-    }
-    return (await devices.enumerateDevices()).filter((d) => !kind || d.kind === kind);
+    return localDevices(kind, requestPermissions);
   }
 }

@@ -16,11 +16,12 @@ import (
 
 	"go.uber.org/goleak"
 
+	"usher/web/browsertest"
 	"usher/web/sdk"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
+	goleak.VerifyTestMain(browsertest.Share(m),
 		// A page's cut connections linger half a second in net/http.
 		goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
 }
@@ -163,29 +164,26 @@ func TestTypes(t *testing.T) {
 		}
 	}
 
-	declared := map[string]bool{}
-	types, err := os.ReadFile("usher.d.ts")
-	if err != nil {
+	var exports struct{ Have, Declared []string }
+	if err := json.Unmarshal([]byte(run(t, ".", node, "--input-type=module", "--eval", exported)), &exports); err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile(`(?m)^export declare (?:abstract )?(?:class|const|function|enum|namespace) (\w+)`).FindAllStringSubmatch(string(types), -1) {
-		declared[m[1]] = true
-	}
-	var exported []string
-	if err := json.Unmarshal([]byte(run(t, ".", node, "--input-type=module", "--eval",
-		`console.log(JSON.stringify(Object.keys(await import("./usher.js"))))`)), &exported); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range exported {
-		if !declared[name] {
-			t.Errorf("%s is exported and not declared", name)
-		}
-		delete(declared, name)
-	}
-	for name := range declared {
-		t.Errorf("%s is declared and not exported", name)
+	if len(exports.Have) == 0 || !slices.Equal(exports.Have, exports.Declared) {
+		t.Errorf("exported are\n%q\nand declared\n%q", exports.Have, exports.Declared)
 	}
 }
+
+// exported prints what the modules export, and what of the declarations is a
+// value to whoever imports them, by the compiler's word.
+const exported = `
+const { default: ts } = await import("./node_modules/typescript/lib/typescript.js");
+const program = ts.createProgram(["usher.d.ts"], { lib: ["lib.es2023.d.ts", "lib.dom.d.ts"], types: [] });
+const checker = program.getTypeChecker();
+const declared = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile("usher.d.ts")));
+console.log(JSON.stringify({
+	have: Object.keys(await import("./usher.js")).sort(),
+	declared: declared.filter((s) => s.flags & ts.SymbolFlags.Value).map((s) => s.name).sort(),
+}));`
 
 // members prints the values of the enumerations, and the methods and getters of
 // the classes, as the modules have them.
@@ -194,7 +192,7 @@ const sdk = await import("./usher.js");
 const out = { enums: {}, classes: {} };
 for (const name of ["RoomEvent", "ParticipantEvent", "TrackEvent", "ConnectionState", "DisconnectReason", "DataPacket_Kind", "ParticipantKind", "ConnectionErrorReason"])
   out.enums[name] = Object.keys(sdk[name]).filter((k) => isNaN(k)).map((k) => k + " = " + JSON.stringify(sdk[name][k]));
-for (const name of ["Room", "LocalParticipant", "RemoteParticipant", "Participant", "LocalTrackPublication", "RemoteTrackPublication", "LocalTrack", "RemoteTrack", "RemoteAudioTrack", "RpcError"])
+for (const name of ["Room", "LocalParticipant", "RemoteParticipant", "Participant", "LocalTrackPublication", "RemoteTrackPublication", "LocalTrack", "RemoteTrack", "RemoteAudioTrack", "Track", "TrackPublication", "MediaError", "RpcError"])
   out.classes[name] = Object.getOwnPropertyNames(sdk[name].prototype).filter((k) => k !== "constructor" && !k.startsWith("_"));
 console.log(JSON.stringify(out));`
 

@@ -3,21 +3,16 @@ package sdk_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/runtime"
-	"github.com/chromedp/chromedp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"usher/auth"
@@ -27,6 +22,7 @@ import (
 	"usher/session/sessiontest"
 	"usher/session/wire"
 	"usher/web"
+	"usher/web/browsertest"
 	"usher/web/sdk"
 )
 
@@ -59,15 +55,16 @@ func pages(elsewhere string, token func() string) http.Handler {
 // shut. Another server can take its place.
 type site struct {
 	*sessiontest.Server
-	t    *testing.T
-	door *door
-	URL  string
+	t       *testing.T
+	door    *browsertest.Door
+	URL     string
+	browser context.Context // nil: the one that the tests share
 }
 
 func serve(t *testing.T, change ...func(*sessiontest.Options)) *site {
 	t.Helper()
-	s := &site{t: t, door: newDoor(t)}
-	s.URL = "http://" + s.door.Addr().String()
+	s := &site{t: t, door: browsertest.NewDoor(t)}
+	s.URL = s.door.URL()
 	s.start(change...)
 	return s
 }
@@ -89,149 +86,51 @@ func (s *site) start(change ...func(*sessiontest.Options)) {
 		f(&o)
 	}
 	s.Server = sessiontest.Serve(s.t, o)
-	s.door.lead(s.Server.HTTP.Listener.Addr().String())
-}
-
-// A door passes connections on to a server. It can cut them, and stay shut.
-type door struct {
-	net.Listener
-	mu    sync.Mutex
-	to    string // empty while it is shut
-	conns map[net.Conn]struct{}
-	wg    sync.WaitGroup
-}
-
-func newDoor(t *testing.T) *door {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &door{Listener: l, conns: map[net.Conn]struct{}{}}
-	d.wg.Go(func() { // ends with the listener
-		for {
-			c, err := l.Accept()
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			if err == nil {
-				d.wg.Go(func() { d.pass(c) })
-			}
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		d.shut()
-		d.wg.Wait()
-	})
-	return d
-}
-
-func (d *door) lead(to string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.to = to
-}
-
-func (d *door) pass(in net.Conn) {
-	defer in.Close()
-	d.mu.Lock()
-	to := d.to
-	d.mu.Unlock()
-	if to == "" {
-		return
-	}
-	out, err := net.Dial("tcp", to)
-	if err != nil {
-		return
-	}
-	defer out.Close()
-	d.mu.Lock()
-	d.conns[in], d.conns[out] = struct{}{}, struct{}{}
-	d.mu.Unlock()
-	var both sync.WaitGroup
-	for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
-		both.Go(func() {
-			_, _ = io.Copy(way[0], way[1])
-			_ = way[0].Close()
-			_ = way[1].Close()
-		})
-	}
-	both.Wait()
-	d.mu.Lock()
-	delete(d.conns, in)
-	delete(d.conns, out)
-	d.mu.Unlock()
-}
-
-// cut ends all connections, without a word.
-func (d *door) cut() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for c := range d.conns {
-		_ = c.Close()
-	}
-}
-
-// shut cuts, and lets nobody in until it leads somewhere again.
-func (d *door) shut() {
-	d.lead("")
-	d.cut()
+	s.door.Lead(s.Server.HTTP.Listener.Addr().String())
 }
 
 // A tab is the tests' page in a browser.
 type tab struct {
-	t    *testing.T
-	ctx  context.Context
-	site *site
+	*browsertest.Tab
+	t *testing.T
 }
 
-// expected is what Chromium says of connections that are cut or refused.
-var expected = []string{"VideoFrame was garbage collected", "WebSocket connection to", "WebSocket is closed before", "Failed to load resource"}
+// expected is what Chromium says of connections that are cut or refused, and of its
+// own generator of tracks: that all frames of ours are closed, package media tests.
+var expected = []string{"WebSocket connection to", "WebSocket is closed before", "Failed to load resource", "VideoFrame was garbage collected"}
 
-// open opens the page in a new tab. The browser complains of nothing.
-func (s *site) open(browser context.Context) *tab {
+// open opens the page. The browser complains of nothing.
+func (s *site) open() *tab {
 	s.t.Helper()
-	return s.openAt(browser, s.URL+"/page")
+	return s.openAt(s.URL + "/page")
 }
 
-func (s *site) openAt(browser context.Context, address string) *tab {
+func (s *site) openAt(address string) *tab {
 	s.t.Helper()
-	t := s.t
-	ctx, cancel := chromedp.NewContext(browser)
-	complaints := chromedp.Console(ctx)
-	done := make(chan struct{})
-	go func() { // ends with the tab
-		defer close(done)
-		for m, err := range complaints {
-			if err != nil {
-				return
-			}
-			known := false
-			for _, text := range expected {
-				known = known || strings.Contains(m.Text, text)
-			}
-			if !known {
-				t.Errorf("the page complains: %s %s", m.Type, m.Text)
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-done
-	})
-	if err := chromedp.Do(ctx, chromedp.Navigate(address)); err != nil {
-		t.Fatal(err)
-	}
-	p := &tab{t, ctx, s}
+	return s.visit(address).ready()
+}
+
+// ready waits for the tests' page.
+func (p *tab) ready() *tab {
+	p.t.Helper()
 	p.js(`new Promise((done) => { const look = () => window.ready ? done(true) : setTimeout(look, 5); look(); })`)
 	return p
 }
 
-// join opens the page and joins with the token.
-func (s *site) join(browser context.Context, token string) *tab {
+// visit opens any page, which may say more than is expected of them all.
+func (s *site) visit(address string, more ...string) *tab {
 	s.t.Helper()
-	p := s.open(browser)
+	expected := append(more, expected...)
+	if s.browser == nil {
+		return &tab{browsertest.Fresh(s.t, address, expected), s.t}
+	}
+	return &tab{browsertest.New(s.t, s.browser, address, expected), s.t}
+}
+
+// join opens the page and joins with the token.
+func (s *site) join(token string) *tab {
+	s.t.Helper()
+	p := s.open()
 	p.js(`make().connect(location.origin, ` + quote(token) + `)`)
 	return p
 }
@@ -248,13 +147,7 @@ func quote(v any) string {
 // js evaluates an expression, waits if it is a promise, and returns its value as JSON.
 func (p *tab) js(expression string) string {
 	p.t.Helper()
-	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](
-		`(async () => JSON.stringify(await (`+expression+`)) ?? "undefined")()`,
-		func(e *runtime.EvaluateParams) { e.AwaitPromise = new(true) }))
-	if err != nil {
-		p.t.Fatalf("%s: %v", expression, err)
-	}
-	return v
+	return p.Eval(`(async () => JSON.stringify(await (` + expression + `)) ?? "undefined")()`)
 }
 
 // is checks the value of an expression.
@@ -268,12 +161,8 @@ func (p *tab) is(expression, want string) {
 // until waits until the expression is true, looking whenever the room has an event.
 func (p *tab) until(expression string) {
 	p.t.Helper()
-	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](
-		`Promise.race([until(() => `+expression+`).then(() => ""), new Promise((done) => setTimeout(() => done(
-			JSON.stringify(seen.map((e) => e.event)) + " state " + window.room?.state), 30000))])`,
-		func(e *runtime.EvaluateParams) { e.AwaitPromise = new(true) }))
-	if err != nil || v != "" {
-		p.t.Fatalf("waiting for %s: %v; the room's events: %s", expression, err, v)
+	if v := p.js(`soon(() => ` + expression + `)`); v != `""` {
+		p.t.Fatalf("waiting for %s; the room says %s", expression, v)
 	}
 }
 

@@ -21,14 +21,15 @@ export function expiryOf(token) {
 
 /**
  * Tokens are what a session may be joined with: the newest that has not run out
- * and was not refused, in the order refreshed, original, provided.
+ * and was not refused, in the order refreshed, original, provided. All are for the
+ * room that one is in: what was good for another is forgotten.
  */
 export class Tokens {
   skew = 0; // server time less this page's, ms
 
   #now;
   #provider;
-  #original;
+  #original; // null after a move
   #refreshed = null;
   #refused = new Set(); // for having run out, by the server's word
   #asked = false; // the provider, since the last join
@@ -41,11 +42,16 @@ export class Tokens {
 
   /** newest is the token to show, whether it still holds or not. */
   get newest() {
-    return (this.#refreshed ?? this.#original).token;
+    return (this.#refreshed ?? this.#original)?.token;
   }
 
   get newestExpiresAt() {
-    return (this.#refreshed ?? this.#original).expiresAt;
+    return (this.#refreshed ?? this.#original)?.expiresAt;
+  }
+
+  /** moved forgets the tokens of the room before. The one for the new room may come later. */
+  moved() {
+    this.#original = this.#refreshed = null;
   }
 
   refresh(token, expiresAt) {
@@ -71,13 +77,14 @@ export class Tokens {
   /**
    * pick returns the token to join with. When all have run out it asks the
    * provider; without one it returns the newest, and the server has the last word.
+   * It is undefined when there is none for this room.
    */
   async pick() {
     for (const t of [this.#refreshed, this.#original]) if (this.#holds(t)) return t.token;
     if (!this.#provider) return this.newest;
     this.#asked = true;
     const token = await this.#provider();
-    if (typeof token !== "string" || token === "") throw new TypeError("tokenProvider returned no token");
+    if (typeof token !== "string" || token === "") throw new TypeError("tokenProvider returned no token.");
     this.#original = { token, expiresAt: expiryOf(token) };
     this.#refreshed = null;
     this.#refused.delete(token);

@@ -51,6 +51,7 @@ export class LocalTrack extends Track {
 
   #track;
   #recapture; // gets another MediaStreamTrack of the same source; null when the page's
+  #deviceId; // to get it from; undefined: as at first
 
   constructor(mediaStreamTrack, source = Source.Unknown, recapture = null) {
     super(mediaStreamTrack.kind, source);
@@ -105,8 +106,18 @@ export class LocalTrack extends Track {
     const before = this.#track;
     this.#adopt(track);
     if (!this.isUserProvided) before.stop();
-    await this.publication?._sourceChanged();
+    this.publication?._sourceChanged();
     return this;
+  }
+
+  /** _switchTo goes on with another device, or does when it is switched on again. */
+  async _switchTo(deviceId) {
+    if (!this.isStopped) {
+      const track = await this.#recapture(deviceId);
+      if (this.isStopped) track.stop(); // switched off or ended meanwhile
+      else await this.replaceTrack(track);
+    }
+    this.#deviceId = deviceId;
   }
 
   /** stop ends the capture for good. */
@@ -127,7 +138,7 @@ export class LocalTrack extends Track {
   // _restart captures again what was stopped, and reports whether it did.
   async _restart() {
     if (!this.isStopped || this.isUserProvided) return false;
-    this.#adopt(await this.#recapture());
+    this.#adopt(await this.#recapture(this.#deviceId));
     this.emit(TrackEvent.Restarted, this);
     return true;
   }
@@ -135,6 +146,7 @@ export class LocalTrack extends Track {
   #adopt(track) {
     if (this.#track) this.#track.onended = null;
     this.#track = track;
+    if (this.isMuted) track.enabled = false;
     track.onended = () => this.emit(TrackEvent.Ended, this); // unplugged, or "stop sharing"
     for (const element of this.attachedElements) this._attach(element);
   }
@@ -158,6 +170,14 @@ export function localTrack(track, source, recapture) {
   return track.kind === Kind.Audio ? new LocalAudioTrack(track, source, recapture) : new LocalVideoTrack(track, source, recapture);
 }
 
+/** recapture is what captures a source again, from the device given or as before. */
+export function recapture(module, name, wish) {
+  return async (deviceId) => {
+    const from = deviceId === undefined ? wish : { ...(wish === true ? {} : wish), deviceId };
+    return (await module.capture({ [name]: from }))[0];
+  };
+}
+
 /** createLocalTracks captures camera and microphone, each unless it is false. */
 export async function createLocalTracks({ audio = true, video = true } = {}, media = loadMedia) {
   const module = await media();
@@ -165,7 +185,7 @@ export async function createLocalTracks({ audio = true, video = true } = {}, med
   const tracks = await module.capture(wish);
   return tracks.map((track) => {
     const name = track.kind === Kind.Audio ? "microphone" : "camera";
-    return localTrack(track, name, async () => (await module.capture({ [name]: wish[name] }))[0]);
+    return localTrack(track, name, recapture(module, name, wish[name]));
   });
 }
 
@@ -192,7 +212,7 @@ export class RemoteTrack extends Track {
   #stopped = false;
   #options;
 
-  // options: {codec, media, sync, requestKeyFrame, failed}
+  // options: {codec, media, sync, requestKeyFrame, failed, level}
   constructor(kind, source, sid, options) {
     super(kind, source);
     this.sid = sid;
@@ -201,7 +221,8 @@ export class RemoteTrack extends Track {
   }
 
   async #begin() {
-    const { codec, media, sync, requestKeyFrame, failed } = this.#options;
+    const { codec, media, sync, requestKeyFrame, failed, level } = this.#options;
+    const onLevel = (l) => this.#stopped || level(l);
     const onError = (error) => {
       if (this.#stopped) return;
       this.emit(TrackEvent.Error, error);
@@ -212,7 +233,7 @@ export class RemoteTrack extends Track {
       if (this.#stopped) return;
       const more = sync && module.LipSync ? { sync: sync(module.LipSync) } : {};
       this.#receiver = this.kind === Kind.Audio
-        ? await module.createAudioReceiver({ codec, onError, ...more })
+        ? await module.createAudioReceiver({ codec, onError, onLevel, ...more })
         : await module.createVideoReceiver({ codec, requestKeyFrame, onError, ...more });
       if (this.#stopped) {
         this.#receiver.stop();
@@ -242,6 +263,11 @@ export class RemoteTrack extends Track {
 
   _push(frame) {
     this.#receiver?.push(frame);
+  }
+
+  // _lost: a frame of that layer is missing, which others may be built on.
+  _lost(layer) {
+    this.#receiver?.lost?.(layer);
   }
 
   _mute(muted) {

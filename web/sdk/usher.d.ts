@@ -1,6 +1,8 @@
 // Types of usher's browser SDK. What carries livekit-client's names has its
 // shapes; what is usher's alone says so.
 
+export {}; // what is not marked stays in here
+
 type Listener<A extends unknown[]> = (...args: A) => void;
 
 declare class TypedEmitter<Events extends { [name: string]: unknown[] }> {
@@ -62,9 +64,13 @@ export declare enum RoomEvent {
   RoomMetadataChanged = "roomMetadataChanged",
   DataReceived = "dataReceived",
   MediaDevicesError = "mediaDevicesError",
+  ActiveDeviceChanged = "activeDeviceChanged",
+  ActiveSpeakersChanged = "activeSpeakersChanged",
   AudioPlaybackStatusChanged = "audioPlaybackChanged",
   /** usher's */
   TokenRefreshed = "tokenRefreshed",
+  /** usher's: no token came while reconnecting; the provider is asked again */
+  TokenProviderFailed = "tokenProviderFailed",
   /** usher's */
   PresenceChanged = "presenceChanged",
   /** usher's */
@@ -92,6 +98,7 @@ export declare enum ParticipantEvent {
   ParticipantPermissionsChanged = "participantPermissionsChanged",
   DataReceived = "dataReceived",
   MediaDevicesError = "mediaDevicesError",
+  IsSpeakingChanged = "isSpeakingChanged",
   /** usher's */
   PresenceChanged = "presenceChanged",
   /** usher's */
@@ -179,6 +186,11 @@ export declare class ConnectionError extends UsherError {
   context?: DisconnectReason;
 }
 
+/** A tokenProvider that has failed, or did not answer in time. */
+export declare class TokenProviderError extends UsherError {
+  code: "token_provider";
+}
+
 export declare class RequestError extends UsherError {
   code: string;
   /** The type of message that was refused, as in docs/protocol.md. */
@@ -204,6 +216,22 @@ export declare class LostError extends RequestError {
 export declare class UnexpectedConnectionState extends UsherError {}
 export declare class UnsupportedError extends UsherError {}
 export declare class PublishTrackError extends UsherError {}
+
+export declare class MediaError extends Error {
+  constructor(code: MediaError["code"], message: string, more?: { cause?: unknown; source?: string });
+  code: "unsupported" | "insecure" | "denied" | "cancelled" | "device_not_found" | "in_use" | "constraints"
+    | "ended" | "capture" | "encoder" | "decoder" | "blocked";
+  /** Of which source ("camera", "microphone", "screen_share", …), if of one. */
+  source?: string;
+}
+
+export declare const MediaDeviceFailure: {
+  readonly PermissionDenied: "PermissionDenied";
+  readonly NotFound: "NotFound";
+  readonly DeviceInUse: "DeviceInUse";
+  readonly Other: "Other";
+  getFailure(error: unknown): "PermissionDenied" | "NotFound" | "DeviceInUse" | "Other" | undefined;
+};
 
 export declare class RpcError extends UsherError {
   static MAX_MESSAGE_BYTES: number;
@@ -285,6 +313,7 @@ export interface TrackPublishOptions extends TrackPublishDefaults {
 }
 
 export interface ReconnectContext {
+  /** Of attempts since a connection that held for 10 s. */
   retryCount: number;
   elapsedMs: number;
   retryReason?: string;
@@ -297,7 +326,10 @@ export interface ReconnectPolicy {
 }
 
 export interface RoomOptions {
-  /** Called when no token is left that has not run out: usher's. */
+  /**
+   * Called when no token is left that has not run out: usher's. It has as long as
+   * an attempt to connect, 15 s unless websocketTimeout says otherwise.
+   */
   tokenProvider?: () => Promise<string> | string;
   /** By default the room comes back for as long as it takes. */
   reconnectPolicy?: ReconnectPolicy;
@@ -315,7 +347,7 @@ export interface RoomConnectOptions {
   autoSubscribe?: boolean;
   /** Tries after the first when the server is not reached. Default 1. */
   maxRetries?: number;
-  /** ms that each try may take. Default 15 000. */
+  /** ms that each try, and the tokenProvider, may take. Default 15 000. */
   websocketTimeout?: number;
   /** Counts only when the token names no room: usher's. */
   room?: string;
@@ -347,6 +379,10 @@ export interface ParticipantPermission {
   /** usher's */
   readonly canUpdatePresence: boolean;
   readonly hidden: boolean;
+  /** Not told by every server. */
+  readonly canSubscribeMetrics?: boolean;
+  /** Not told by every server. */
+  readonly canManageAgentSession?: boolean;
   readonly recorder?: boolean;
   /** What this participant may moderate: usher's. */
   readonly admin: readonly ("participants" | "streaming" | "transcription")[];
@@ -558,7 +594,8 @@ type ParticipantEvents = {
   attributesChanged: [changed: Record<string, string>];
   participantPermissionsChanged: [before: ParticipantPermission | undefined];
   dataReceived: [payload: Uint8Array, kind: DataPacket_Kind];
-  mediaDevicesError: [error: Error];
+  mediaDevicesError: [error: Error, kind?: MediaDeviceKind, source?: Track.Source];
+  isSpeakingChanged: [speaking: boolean];
   presenceChanged: [presence: Presence];
   stateChanged: [state: ParticipantState];
 };
@@ -578,7 +615,9 @@ export declare abstract class Participant extends TypedEmitter<ParticipantEvents
   readonly isActive: boolean;
   readonly isAgent: boolean;
   readonly isSpeaking: boolean;
+  /** 0 to 1; of somebody else, while it is played here. */
   readonly audioLevel: number;
+  readonly lastSpokeAt?: Date;
   readonly isEncrypted: boolean;
   readonly isCameraEnabled: boolean;
   readonly isMicrophoneEnabled: boolean;
@@ -689,9 +728,13 @@ export type RoomEventCallbacks = {
   /** json is usher's: the value, when it was sent as one. */
   dataReceived: [payload: Uint8Array, participant?: RemoteParticipant, kind?: DataPacket_Kind, topic?: string,
     encryption?: undefined, participantIdentity?: string, json?: Json];
-  mediaDevicesError: [error: Error, participant: LocalParticipant];
+  /** kind is LiveKit's, source and participant are usher's. */
+  mediaDevicesError: [error: Error, kind: MediaDeviceKind | undefined, source: Track.Source, participant: LocalParticipant];
+  activeDeviceChanged: [kind: MediaDeviceKind, deviceId: string];
+  activeSpeakersChanged: [speakers: SomeParticipant[]];
   audioPlaybackChanged: [playing: boolean];
   tokenRefreshed: [token: string, expiresAt: Date];
+  tokenProviderFailed: [error: TokenProviderError];
   presenceChanged: [presence: Presence, participant: SomeParticipant];
   participantStateChanged: [state: ParticipantState, participant: SomeParticipant];
   participantCountChanged: [numParticipants: number];
@@ -707,8 +750,8 @@ export declare class Room extends TypedEmitter<RoomEventCallbacks> {
   readonly localParticipant: LocalParticipant;
   /** By identity; further participants of one person are under their sids. */
   readonly remoteParticipants: ReadonlyMap<string, RemoteParticipant>;
-  /** Always empty: see docs/browser-sdk.md. */
-  readonly activeSpeakers: Participant[];
+  /** The loudest first, of those who are heard here. */
+  readonly activeSpeakers: SomeParticipant[];
   readonly canPlaybackAudio: boolean;
   /** usher's; as in LiveKit there is getSid, too */
   readonly sid: string;
@@ -741,6 +784,9 @@ export declare class Room extends TypedEmitter<RoomEventCallbacks> {
   ): Promise<ParticipantInfo>;
   /** usher's, for admins */
   removeParticipant(target: { identity: string } | { sid: string }): Promise<void>;
+  /** Camera and microphone only. It resolves with whether it is that device now. */
+  switchActiveDevice(kind: MediaDeviceKind, deviceId: string, exact?: boolean): Promise<boolean>;
+  getActiveDevice(kind: MediaDeviceKind): string | undefined;
   static getLocalDevices(kind?: MediaDeviceKind, requestPermissions?: boolean): Promise<MediaDeviceInfo[]>;
 }
 

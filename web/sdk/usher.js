@@ -6,8 +6,8 @@ export {
   ConnectionState, DataPacket_Kind, DisconnectReason, ParticipantEvent, ParticipantKind, RoomEvent, TrackEvent,
 } from "./events.js";
 export {
-  ConnectionError, ConnectionErrorReason, LimitError, LostError, NotFoundError, PermissionError, PublishTrackError,
-  RequestError, RpcError, UnexpectedConnectionState, UnsupportedError, UsherError,
+  ConnectionError, ConnectionErrorReason, LimitError, LostError, MediaDeviceFailure, NotFoundError, PermissionError, PublishTrackError,
+  RequestError, RpcError, TokenProviderError, UnexpectedConnectionState, UnsupportedError, UsherError,
 } from "./errors.js";
 export { Participant, RemoteParticipant } from "./participant.js";
 export { LocalParticipant } from "./local.js";
@@ -17,6 +17,7 @@ export {
   createLocalAudioTrack, createLocalScreenTracks, createLocalTracks, createLocalVideoTrack,
 } from "./tracks.js";
 export { capabilities } from "./media.js";
+export { MediaError } from "./media/errors.js";
 export { decodeToken } from "./token.js";
 
 export const version = "0.1.0";

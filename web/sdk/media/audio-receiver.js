@@ -3,6 +3,7 @@
 import { decodeBase64 } from "./base64.js";
 import { Delay, Rate } from "./clock.js";
 import { MediaError } from "./errors.js";
+import { Loudness } from "./loudness.js";
 import { forget, play, releaseContext, useContext } from "./playback.js";
 
 const delays = { min: 40, max: 200 }; // ms
@@ -13,14 +14,15 @@ const frozen = "This sound cannot be played: ";
 
 // createAudioReceiver plays frames. Nothing is heard (or decoded) until attach is called:
 // with an <audio> or <video> element the sound comes from it and obeys its volume, without one
-// it goes to the loudspeaker. sync, a LipSync, keeps it together with a picture.
-export function createAudioReceiver({ codec, onError = () => {}, sync }) {
-	return new AudioReceiver(codec, onError, sync);
+// it goes to the loudspeaker. onLevel is told how loud it is (0 to 1) ten times a second. sync, a LipSync, keeps it together with a picture.
+export function createAudioReceiver({ codec, onError = () => {}, onLevel = () => {}, sync }) {
+	return new AudioReceiver(codec, onError, onLevel, sync);
 }
 
 class AudioReceiver {
 	#config;
 	#onError;
+	#loudness;
 	#sync;
 	#decoder = null;
 	#failures = 0;
@@ -40,8 +42,9 @@ class AudioReceiver {
 	#bits = new Rate();
 	#totals = { received: 0, decoded: 0, dropped: 0, errors: 0 };
 
-	constructor(codec, onError, sync) {
+	constructor(codec, onError, onLevel, sync) {
 		this.#onError = onError;
+		this.#loudness = new Loudness(onLevel);
 		this.#sync = sync;
 		try {
 			const { sampleRate = 48000, numberOfChannels = 1, description } = codec?.config ?? {};
@@ -53,7 +56,7 @@ class AudioReceiver {
 			};
 		} catch (e) {
 			this.#dead = true;
-			queueMicrotask(() => onError(new MediaError("unsupported", `${frozen}${e?.message ?? e}.`, e)));
+			queueMicrotask(() => onError(new MediaError("unsupported", `${frozen}${e?.message ?? e}.`, { cause: e })));
 		}
 	}
 
@@ -95,8 +98,9 @@ class AudioReceiver {
 			data.copyTo(samples, { planeIndex: c, format: "f32-planar" });
 			channels.push(samples);
 		}
-		const { timestamp } = data;
+		const { timestamp, sampleRate } = data;
 		data.close();
+		if (!this.#muted && this.#node) this.#loudness.add(channels[0], sampleRate);
 		if (!this.#muted) this.#node?.port.postMessage({ channels, timestamp }, channels.map((c) => c.buffer));
 	}
 
@@ -106,7 +110,7 @@ class AudioReceiver {
 		this.#totals.errors++;
 		if (++this.#failures !== maxFailures) return;
 		this.#dead = true;
-		this.#onError(new MediaError("decoder", `${frozen}${e?.message ?? e}`, e));
+		this.#onError(new MediaError("decoder", `${frozen}${e?.message ?? e}`, { cause: e }));
 	}
 
 	#close() {
@@ -137,7 +141,7 @@ class AudioReceiver {
 				(context) => this.#play(context),
 				(e) => {
 					if (this.#using) this.#silence(); // attached again, it tries again
-					this.#onError(new MediaError("unsupported", `${frozen}${e?.message ?? e}`, e));
+					this.#onError(new MediaError("unsupported", `${frozen}${e?.message ?? e}`, { cause: e }));
 				},
 			);
 		} else if (!wanted && this.#using) {
@@ -201,6 +205,7 @@ class AudioReceiver {
 		for (const track of this.#stream?.stream.getTracks() ?? []) track.stop();
 		this.#stream = null;
 		this.#level = 0;
+		this.#loudness.silence();
 		this.#sync?.leave(this);
 		releaseContext();
 	}
@@ -213,6 +218,7 @@ class AudioReceiver {
 	setMuted(muted) {
 		if (muted && !this.#muted) this.#node?.port.postMessage({ clear: true });
 		this.#muted = muted;
+		if (muted) this.#loudness.silence();
 	}
 
 	stop() {

@@ -3,8 +3,9 @@
 import { encodeBase64 } from "./base64.js";
 import { opus, supported } from "./capabilities.js";
 import { CaptureClock, Rate } from "./clock.js";
-import { MediaError } from "./errors.js";
+import { MediaError, called } from "./errors.js";
 import { readAudio } from "./frames.js";
+import { Loudness } from "./loudness.js";
 
 const firstFrame = 2000; // ms to wait for the first sound
 const frameDuration = 20_000; // µs
@@ -14,16 +15,16 @@ const queueShort = 8 * 1024;
 const lasting = 1000; // ms for which they have to be
 
 // createAudioSender is createVideoSender for sound: the frames are all key frames of
-// layer 0. Everything shares one queue on its way out, and sound is what is given
+// layer 0, and onLevel is told how loud it is (0 to 1) ten times a second. Everything shares one queue on its way out, and sound is what is given
 // up last: only when the queue stays long although the video has stopped for it.
 export async function createAudioSender(options) {
 	if (typeof globalThis.AudioEncoder !== "function") {
-		throw new MediaError("unsupported", "This browser cannot send sound here: it lacks WebCodecs (AudioEncoder).");
+		throw new MediaError("unsupported", "This browser cannot send sound here: it lacks WebCodecs (AudioEncoder).", { source: options.source });
 	}
 	if (!(await supported("AudioEncoder", { ...opus, bitrate: 32000 }))) {
-		throw new MediaError("unsupported", "This browser cannot encode Opus.");
+		throw new MediaError("unsupported", "This browser cannot encode Opus.", { source: options.source });
 	}
-	if (options.track.readyState === "ended") throw new MediaError("not_found", "The track has ended.");
+	if (options.track.readyState === "ended") throw new MediaError("ended", "The track has ended.", { source: options.source });
 	const sender = new AudioSender(options);
 	try {
 		return await sender.start();
@@ -35,10 +36,12 @@ export async function createAudioSender(options) {
 
 class AudioSender {
 	#track;
+	#source;
 	#bitrate;
 	#send;
 	#bufferedAmount;
 	#onError;
+	#loudness; // null when nobody wants to know
 
 	#encoder = null;
 	#format = ""; // of the samples that the encoder is made for
@@ -55,12 +58,14 @@ class AudioSender {
 	#bits = new Rate();
 	#totals = { captured: 0, dropped: 0, encoded: 0, bytes: 0 };
 
-	constructor({ track, maxBitrate = 32000, send, bufferedAmount = () => 0, onError = () => {} }) {
+	constructor({ track, source = "microphone", maxBitrate = 32000, send, bufferedAmount = () => 0, onError = () => {}, onLevel }) {
 		this.#track = track;
+		this.#source = source;
 		this.#bitrate = maxBitrate;
 		this.#send = send;
 		this.#bufferedAmount = bufferedAmount;
 		this.#onError = onError;
+		this.#loudness = onLevel ? new Loudness(onLevel) : null;
 	}
 
 	async start() {
@@ -88,6 +93,9 @@ class AudioSender {
 			} finally {
 				data.close();
 			}
+		}, (e) => {
+			const why = `The sound of the ${called(this.#source)} cannot be read: ${e?.message ?? e}`;
+			if (!this.#stopped) this.#end(new MediaError("capture", why, { cause: e, source: this.#source }));
 		});
 	}
 
@@ -95,6 +103,7 @@ class AudioSender {
 		this.#clock.seen(data.timestamp);
 		if (this.#stopped || this.#paused) return;
 		this.#totals.captured++;
+		this.#measure(data);
 		if (this.#jammed(performance.now())) {
 			this.#totals.dropped++;
 			return;
@@ -106,6 +115,13 @@ class AudioSender {
 		} catch (e) {
 			this.#failed(e);
 		}
+	}
+
+	#measure(data) {
+		if (!this.#loudness) return;
+		const samples = new Float32Array(data.numberOfFrames);
+		data.copyTo(samples, { planeIndex: 0, format: "f32-planar" });
+		this.#loudness.add(samples, data.sampleRate);
 	}
 
 	#open({ sampleRate, numberOfChannels }, format) {
@@ -151,7 +167,10 @@ class AudioSender {
 		this.#close();
 		if (this.#stopped || (e?.name === "QuotaExceededError" && this.#paused)) return;
 		if (++this.#failures <= maxFailures) return; // the next samples get a new encoder
-		const error = new MediaError("encoder", `Encoding the sound failed: ${e?.message ?? e}`, e);
+		this.#end(new MediaError("encoder", `Encoding the sound failed: ${e?.message ?? e}`, { cause: e, source: this.#source }));
+	}
+
+	#end(error) {
 		const known = this.#known;
 		this.#known = null;
 		this.stop();
@@ -167,6 +186,7 @@ class AudioSender {
 	#setPaused(paused) {
 		// A new encoder, so that nothing said before the pause is heard after it.
 		if (paused && !this.#paused) this.#close();
+		if (paused) this.#loudness?.silence();
 		this.#paused = paused;
 	}
 

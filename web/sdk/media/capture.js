@@ -15,9 +15,10 @@ const asked = (wish, defaults) => (wish === true ? defaults : wish ? { ...defaul
 export async function capture({ camera, microphone, screen } = {}) {
 	const devices = navigator.mediaDevices;
 	if (!devices?.getUserMedia) {
+		const more = { source: (screen && "screen_share") || sourceOf(camera, microphone) };
 		throw globalThis.isSecureContext === false
-			? new MediaError("insecure", "The browser gives the camera and microphone only to pages from https:// or from localhost.")
-			: new MediaError("unsupported", "This browser gives pages no camera or microphone.");
+			? new MediaError("insecure", "The browser gives the camera and microphone only to pages from https:// or from localhost.", more)
+			: new MediaError("unsupported", "This browser gives pages no camera or microphone.", more);
 	}
 	const tracks = [];
 	try {
@@ -27,7 +28,7 @@ export async function capture({ camera, microphone, screen } = {}) {
 		if (video || audio) {
 			const what = [video && "camera", audio && "microphone"].filter(Boolean).join(" and ");
 			const stream = await devices.getUserMedia({ video: video ?? false, audio: audio ?? false }).catch((e) => {
-				throw inWords(e, what);
+				throw inWords(e, what, sourceOf(video, audio));
 			});
 			tracks.push(...stream.getTracks());
 		}
@@ -39,30 +40,34 @@ export async function capture({ camera, microphone, screen } = {}) {
 }
 
 async function display(devices, screen) {
-	if (!devices.getDisplayMedia) throw new MediaError("unsupported", "This browser cannot share the screen.");
+	if (!devices.getDisplayMedia) throw new MediaError("unsupported", "This browser cannot share the screen.", { source: "screen_share" });
 	const { audio = false, ...constraints } = screen === true ? {} : screen;
 	const stream = await devices.getDisplayMedia({ video: { ...screenDefaults, ...constraints }, audio }).catch((e) => {
-		throw inWords(e, "screen");
+		throw inWords(e, "screen", "screen_share");
 	});
 	for (const track of stream.getVideoTracks()) track.contentHint ||= "detail";
 	return stream.getTracks();
 }
 
-function inWords(e, what) {
+// sourceOf is the source that an error concerns, when it is one.
+const sourceOf = (camera, microphone) => (camera && microphone ? undefined : camera ? "camera" : "microphone");
+
+function inWords(e, what, source) {
+	const more = { cause: e, source };
 	switch (e?.name) {
 		case "NotAllowedError":
-			if (what === "screen") return new MediaError("cancelled", "Nothing was chosen to share, or sharing the screen is not allowed.", e);
-			return new MediaError("denied", `The ${what} may not be used: allow it for this page in the browser's (or the system's) settings.`, e);
+			if (what === "screen") return new MediaError("cancelled", "Nothing was chosen to share, or sharing the screen is not allowed.", more);
+			return new MediaError("denied", `The ${what} may not be used: allow it for this page in the browser's (or the system's) settings.`, more);
 		case "SecurityError":
-			return new MediaError("denied", `The ${what} may not be used: this page's settings or policy forbid it.`, e);
+			return new MediaError("denied", `The ${what} may not be used: this page's settings or policy forbid it.`, more);
 		case "NotFoundError":
-			return new MediaError("not_found", `No ${what} was found.`, e);
+			return new MediaError("device_not_found", `No ${what} was found.`, more);
 		case "NotReadableError":
 		case "AbortError":
-			return new MediaError("in_use", `The ${what} does not start; perhaps another program is using it.`, e);
+			return new MediaError("in_use", `The ${what} does not start; perhaps another program is using it.`, more);
 		case "OverconstrainedError":
-			return new MediaError("constraints", `No ${what} can do what was asked (${e.constraint || "constraints"}).`, e);
+			return new MediaError("constraints", `No ${what} can do what was asked (${e.constraint || "constraints"}).`, more);
 		default:
-			return new MediaError("unsupported", `The ${what} cannot be used: ${e?.message ?? e}`, e);
+			return new MediaError("unsupported", `The ${what} cannot be used: ${e?.message ?? e}`, more);
 	}
 }

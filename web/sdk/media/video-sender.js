@@ -5,7 +5,7 @@ import { codecStrings, supported, videoCodecs, videoEncoderConfig } from "./capa
 import { encodeBase64 } from "./base64.js";
 import { CaptureClock, Rate } from "./clock.js";
 import { Congestion } from "./congestion.js";
-import { MediaError } from "./errors.js";
+import { MediaError, called } from "./errors.js";
 import { readVideo } from "./frames.js";
 
 const keyInterval = 4000; // ms; who cannot ask for a key frame waits for this long at most
@@ -28,12 +28,12 @@ export function defaultBitrate(source, width = 640, height = 360, framerate = 25
 // The track stays the caller's: stop() and setPaused() do not stop it.
 export async function createVideoSender(options) {
 	if (typeof globalThis.VideoEncoder !== "function") {
-		throw new MediaError("unsupported", "This browser cannot send video here: it lacks WebCodecs (VideoEncoder).");
+		throw new MediaError("unsupported", "This browser cannot send video here: it lacks WebCodecs (VideoEncoder).", { source: options.source });
 	}
 	if (!videoCodecs.includes(options.codec ?? "vp8")) {
-		throw new MediaError("unsupported", `There is no video codec ${options.codec}, only ${videoCodecs.join(", ")}.`);
+		throw new MediaError("unsupported", `There is no video codec ${options.codec}, only ${videoCodecs.join(", ")}.`, { source: options.source });
 	}
-	if (options.track.readyState === "ended") throw new MediaError("not_found", "The track has ended.");
+	if (options.track.readyState === "ended") throw new MediaError("ended", "The track has ended.", { source: options.source });
 	const sender = new VideoSender(options);
 	try {
 		return await sender.start();
@@ -54,6 +54,7 @@ class VideoSender {
 
 	#config; // of the encoder
 	#encoder = null; // made when there is something to encode
+	#most; // {bitrate, framerate} that were asked for
 	#congestion;
 	#clock = new CaptureClock();
 	#endReading = () => {};
@@ -87,18 +88,24 @@ class VideoSender {
 		this.#send = send;
 		this.#bufferedAmount = bufferedAmount;
 		this.#onError = onError;
-		const { width, height, frameRate } = track.getSettings();
-		const framerate = Math.min(maxFramerate ?? 30, frameRate || 30);
+		this.#most = { bitrate: maxBitrate, framerate: maxFramerate ?? 30 };
+		this.#config = this.#fit();
+	}
+
+	// fit begins with what is good for the track, and returns that.
+	#fit() {
+		const { width, height, frameRate } = this.#track.getSettings();
+		const framerate = Math.min(this.#most.framerate, frameRate || 30);
 		this.#congestion = new Congestion({
-			maxBitrate: maxBitrate ?? defaultBitrate(source, width, height, framerate),
-			maxFramerate: maxFramerate ?? 30,
+			maxBitrate: this.#most.bitrate ?? defaultBitrate(this.#source, width, height, framerate),
+			maxFramerate: this.#most.framerate,
 		});
-		this.#config = { width: even(width || 640), height: even(height || 360), framerate };
+		return { width: even(width || 640), height: even(height || 360), framerate };
 	}
 
 	async start() {
 		await this.#prepare();
-		if (!this.#config.codec) throw new MediaError("unsupported", `This browser cannot encode ${this.#codec}.`);
+		if (!this.#config.codec) throw new MediaError("unsupported", `This browser cannot encode ${this.#codec}.`, { source: this.#source });
 		let giveUp;
 		const config = await new Promise((resolve, reject) => {
 			this.#known = { resolve, reject };
@@ -142,7 +149,7 @@ class VideoSender {
 			} finally {
 				frame.close();
 			}
-		});
+		}, (e) => this.#unreadable(e));
 		if (this.#source !== "camera") this.#timer = setInterval(() => this.#repeat(), still);
 	}
 
@@ -245,14 +252,25 @@ class VideoSender {
 		this.#force();
 		if (e?.name === "QuotaExceededError" && this.#paused) return;
 		if (++this.#failures > maxFailures) {
-			const error = new MediaError("encoder", `Encoding ${this.#codec} failed: ${e?.message ?? e}`, e);
-			this.stop();
-			if (this.#known) this.#known.reject(error);
-			else this.#onError(error);
+			this.#end(new MediaError("encoder", `Encoding ${this.#codec} failed: ${e?.message ?? e}`, { cause: e, source: this.#source }));
 			return;
 		}
 		if (this.#failures > 1) this.#mode = "L1T1";
 		this.#prepare();
+	}
+
+	// unreadable: the track gives no frames any more, though it has not ended.
+	#unreadable(e) {
+		if (this.#stopped) return;
+		this.#end(new MediaError("capture", `The pictures of the ${called(this.#source)} cannot be read: ${e?.message ?? e}`, { cause: e, source: this.#source }));
+	}
+
+	#end(error) {
+		const known = this.#known;
+		this.#known = null;
+		this.stop();
+		if (known) known.reject(error);
+		else this.#onError(error);
 	}
 
 	#dropEncoder() {
@@ -309,8 +327,11 @@ class VideoSender {
 		if (this.#stopped) return;
 		this.#endReading();
 		clearInterval(this.#timer);
+		this.#held?.close();
+		this.#held = null;
 		this.#clock.restart();
 		this.#track = track;
+		this.#config = { ...this.#config, framerate: this.#fit().framerate }; // its size is seen with the first frame
 		this.#force();
 		this.#read();
 	}

@@ -165,3 +165,75 @@ export async function enter(world, first = {}, options = {}, connectOptions = {}
   await done;
   return { room, events, names: () => events.splice(0).map((e) => e.event) };
 }
+
+// --- media
+
+/** video is a camera's track. */
+export const video = (sid, handle, more = {}) => ({ sid, handle, kind: "video", source: "camera", name: "", muted: false, codec: { codec: "vp8" }, ...more });
+
+/** of is what came with the events of a name. */
+export const of = (events, name) => events.filter((e) => e.event === name).map((e) => e.args);
+
+/** stub is the media module of a page without cameras. */
+export function stub() {
+  const made = { senders: [], receivers: [], captured: [] };
+  const receiver = (kind) => async (options) => {
+    const r = {
+      kind, options, frames: [], losses: [], stopped: false, muted: false, push: (f) => r.frames.push(f), lost: (layer) => r.losses.push(layer),
+      attach() {}, detach() {}, setMuted: (m) => (r.muted = m), stop: () => (r.stopped = true), stats: () => ({}),
+    };
+    made.receivers.push(r);
+    return r;
+  };
+  const sender = (kind) => async (options) => {
+    const s = {
+      kind, options, track: options.track, keys: 0, paused: false, stopped: false, codec: { codec: kind === "video" ? "vp8" : "opus" },
+      requestKeyFrame: () => s.keys++, setPaused: (p) => (s.paused = p), replaceTrack: (t) => (s.track = t), stop: () => (s.stopped = true), stats: () => ({}),
+    };
+    made.senders.push(s);
+    return s;
+  };
+  return {
+    made,
+    capture: async (wish) => {
+      const track = new MediaStreamTrack(wish.microphone ? "audio" : "video");
+      made.captured.push(track);
+      return [track];
+    },
+    createVideoSender: sender("video"), createAudioSender: sender("audio"),
+    createVideoReceiver: receiver("video"), createAudioReceiver: receiver("audio"),
+  };
+}
+
+globalThis.MediaStreamTrack = class {
+  readyState = "live";
+  enabled = true;
+  constructor(kind) {
+    this.kind = kind;
+  }
+  stop() {
+    this.readyState = "ended";
+  }
+};
+
+/** camera is a room whose camera is published, as TR_1. */
+export async function camera(world, media) {
+  const entered = await enter(world, {}, { media });
+  const on = entered.room.localParticipant.setCameraEnabled(true);
+  await settled();
+  world.socket.say({ type: "ok", id: world.socket.last("publishTrack").id, track: video("TR_1", 7) });
+  await on;
+  return entered;
+}
+
+/** rejoin loses the session, and joins as another participant. */
+export async function rejoin(world, more = {}) {
+  world.socket.end();
+  await world.pass(600);
+  world.socket.open();
+  world.socket.end(4010);
+  await settled();
+  world.socket.open();
+  world.socket.say(joined({ self: person("ada", { sid: "PA_2" }), ...more }));
+  await settled();
+}

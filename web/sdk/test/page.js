@@ -22,6 +22,13 @@ window.until = (condition) =>
 
 window.look = look;
 
+// soon is "", or after half a minute what the room says instead.
+window.soon = (condition) =>
+  Promise.race([
+    window.until(condition).then(() => ""),
+    new Promise((done) => setTimeout(() => done(`${window.room?.state}: ${window.seen.map((e) => e.event).join(", ")}`), 30_000)),
+  ]);
+
 // make makes the room. Its events are kept.
 window.make = (options = {}) => {
   const room = (window.room = new sdk.Room(options));

@@ -2,8 +2,10 @@
 // what is usher's.
 
 import {
-  ConnectionError, ConnectionState, DataPacket_Kind, DisconnectReason, LocalParticipant, LostError, ParticipantEvent, PermissionError,
-  RemoteParticipant, RemoteTrack, RemoteTrackPublication, Room, RoomEvent, RpcError, Track, TrackEvent, capabilities, createLocalTracks,
+  ConnectionError, ConnectionState, DataPacket_Kind, DisconnectReason, LimitError, LocalParticipant, LostError, MediaDeviceFailure, MediaError,
+  NotFoundError, Participant, ParticipantEvent, PermissionError, PublishTrackError, RemoteParticipant, RemoteTrack, RemoteTrackPublication,
+  RequestError, Room, RoomEvent, RpcError, TokenProviderError, Track, TrackEvent, UnexpectedConnectionState, UnsupportedError, UsherError,
+  capabilities, createLocalTracks,
 } from "usher-client";
 
 const room = new Room({
@@ -25,6 +27,14 @@ room
     console.log(new TextDecoder().decode(payload), participant?.name, kind === DataPacket_Kind.RELIABLE, topic, identity, json);
   })
   .on(RoomEvent.ConnectionStateChanged, (state) => console.log(state === ConnectionState.SignalReconnecting))
+  .on(RoomEvent.ActiveSpeakersChanged, (speakers: Participant[]) => console.log(speakers.map((p) => p.audioLevel), speakers[0] instanceof Participant))
+  .on(RoomEvent.MediaDevicesError, (error, kind, source) => {
+    if (error instanceof MediaError && error.code === "device_not_found") console.log(kind === "videoinput", source, error.source);
+    console.log(MediaDeviceFailure.getFailure(error) === MediaDeviceFailure.PermissionDenied);
+  })
+  .on(RoomEvent.TokenProviderFailed, (error: TokenProviderError) => console.log(error.message, error.code === "token_provider", error.cause))
+  .on(RoomEvent.ActiveDeviceChanged, (kind: MediaDeviceKind, deviceId) => console.log(kind === "videoinput", deviceId))
+  .on(RoomEvent.Reconnected, ({ recovered }) => console.log(recovered === true))
   .on(RoomEvent.Moved, (name) => console.log(name))
   .on(RoomEvent.TokenRefreshed, (token, expiresAt) => console.log(token.length, expiresAt.getTime()))
   .on(RoomEvent.PresenceChanged, (presence, participant) => console.log(presence["cursor"], participant.sid))
@@ -68,8 +78,26 @@ export async function main(url: string, token: string): Promise<void> {
       await participant.remove().catch((error) => error instanceof LostError && console.log(error.outcome, identity));
     }
   }
+  const [device] = await Room.getLocalDevices("audioinput");
+  if (device && room.getActiveDevice("audioinput") !== device.deviceId) console.log(await room.switchActiveDevice("audioinput", device.deviceId));
   const { next } = await room.listParticipants({ limit: 100 });
   const { video, reason } = await capabilities();
   console.log(next, video.send, reason, room.token, room.tokenExpiresAt, await room.getSid(), room.numParticipants);
   await room.disconnect();
 }
+
+/** explain is what an application says of each kind of error. */
+export function explain(error: unknown): string {
+  if (error instanceof ConnectionError) return `${error.code.toFixed()} ${error.reasonName} ${error.closeReason}`;
+  if (error instanceof PermissionError) return `${error.permission} ${error.layer} ${error.request} ${error.code === "not_allowed"}`;
+  if (error instanceof LimitError || error instanceof NotFoundError) return `${error.code} ${error.request}`;
+  if (error instanceof LostError) return error.outcome === "not_done" ? "again" : "perhaps";
+  if (error instanceof MediaError) return `${error.code === "in_use"} ${error.source}`;
+  if (error instanceof PublishTrackError || error instanceof UnsupportedError || error instanceof UnexpectedConnectionState) return error.message;
+  if (error instanceof RequestError) return error.request ?? error.code.toString();
+  return error instanceof UsherError ? String(error.code) : "not ours";
+}
+
+/** speaking is who speaks, and how loud. */
+export const speaking = (): string[] => room.activeSpeakers.map((p: Participant) => `${p.identity} ${p.audioLevel.toFixed(2)} ${p.lastSpokeAt?.getTime()} ${p.isSpeaking}`);
+room.localParticipant.on(ParticipantEvent.IsSpeakingChanged, (is: boolean) => console.log(is));

@@ -147,7 +147,15 @@ const tests = {
 				setTimeout(on, last - performance.now(), frame);
 			},
 		});
-		await until("delay", () => l.receiver.stats().delay > 40 && l.receiver.stats().rendered > 20, () => l.receiver.stats());
+		// Of some twenty pictures nearly all are shown. A busy machine, whose timers are late, gets more tries.
+		let from = l.receiver.stats();
+		await until("an even picture", () => {
+			const now = l.receiver.stats();
+			const decoded = now.decoded - from.decoded, rendered = now.rendered - from.rendered;
+			if (decoded <= 20) return false;
+			from = now;
+			return now.delay > 40 && rendered >= (decoded * 3) / 4;
+		}, () => l.receiver.stats());
 		const result = { receiver: l.receiver.stats(), errors: l.errors };
 		l.stop();
 		p.stop();
@@ -367,13 +375,16 @@ const tests = {
 		tone.start();
 		const [track] = out.stream.getAudioTracks();
 		const sent = [];
+		const levels = { sent: 0, received: 0 };
 		let receiver;
 		const sender = await media.createAudioSender({
-			track, source: "microphone",
+			track, source: "microphone", onLevel: (level) => (levels.sent = level),
 			send(frame) { sent.push({ key: frame.key, layer: frame.layer, timestamp: frame.timestamp, size: frame.data.length }); receiver?.push(frame); },
 		});
 		const errors = [];
-		receiver = media.createAudioReceiver({ codec: JSON.parse(JSON.stringify(sender.codec)), onError: (e) => errors.push(e.message) });
+		receiver = media.createAudioReceiver({
+			codec: JSON.parse(JSON.stringify(sender.codec)), onError: (e) => errors.push(e.message), onLevel: (level) => (levels.received = level),
+		});
 		const audio = element ? document.body.appendChild(document.createElement("audio")) : undefined;
 		receiver.attach(audio);
 		await until("sound", () => receiver.stats().level > 0.1, () => [sender.stats(), receiver.stats(), errors, media.canPlayback()]);
@@ -390,21 +401,24 @@ const tests = {
 			});
 		}
 		await until("50 frames", () => sent.length > 50);
+		const loudness = { ...levels };
 		const loud = receiver.stats();
 		sender.setPaused(true);
 		const at = sent.length;
 		await until("silence", () => receiver.stats().level < 0.001, () => receiver.stats());
 		const during = sent.length - at;
+		const paused = levels.sent;
 		sender.setPaused(false);
 		await until("sound again", () => receiver.stats().level > 0.1, () => [sender.stats(), receiver.stats()]);
 		receiver.setMuted(true);
 		await until("silence when muted", () => receiver.stats().level < 0.001);
+		const muted = levels.received;
 		receiver.setMuted(false);
 		await until("sound after muting", () => receiver.stats().level > 0.1, () => [sender.stats(), receiver.stats()]);
 		receiver.detach();
 		receiver.attach(audio);
 		await until("sound after detaching", () => receiver.stats().level > 0.1 && receiver.stats().playedSamples > 24000, () => [sender.stats(), receiver.stats(), media.canPlayback()]);
-		const result = { codec: sender.codec, sender: sender.stats(), loud, sent: sent.slice(0, 50), heard, during, playing: audio ? !audio.paused && !audio.muted : true, errors };
+		const result = { codec: sender.codec, sender: sender.stats(), loud, sent: sent.slice(0, 50), heard, during, loudness, quiet: paused + muted, playing: audio ? !audio.paused && !audio.muted : true, errors };
 		receiver.stop();
 		sender.stop();
 		audio?.remove();
@@ -431,8 +445,9 @@ const tests = {
 			ends.push({ sender, receiver, track });
 		}
 		await until("both", () => ends.every(({ receiver }) => receiver.stats().decoded > 20), () => ends.map((e) => [e.sender.stats(), e.receiver.stats()]));
-		const apart = Math.abs(stamps.audio - stamps.video) / 1000;
-		const result = { apart, level: ends.find((e) => e.track.kind === "audio").receiver.stats().level, kinds: tracks.map((t) => t.kind) };
+		const apart = () => Math.abs(stamps.audio - stamps.video) / 1000;
+		await until("the same time on both", () => apart() < 1000, apart); // a busy machine encodes one of them late
+		const result = { apart: apart(), level: ends.find((e) => e.track.kind === "audio").receiver.stats().level, kinds: tracks.map((t) => t.kind) };
 		for (const { sender, receiver, track } of ends) {
 			sender.stop();
 			receiver.stop();
