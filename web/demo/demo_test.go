@@ -14,6 +14,7 @@ import (
 	"usher/room"
 	"usher/session/sessiontest"
 	"usher/session/wire"
+	"usher/web/browsertest"
 	"usher/web/demo"
 )
 
@@ -71,23 +72,23 @@ func TestTwoPagesMeet(t *testing.T) {
 	s := serve(t)
 	ada := s.open("lobby", s.Token("lobby", "ada", host))
 	ada.sees("status", "Connected")
-	ada.until("location.hash === ''") // the token is in no history
+	ada.Until("location.hash === ''") // the token is in no history
 	bob := s.open("lobby", s.Token("lobby", "bob", named("Bob")))
 	ada.sees("people", "Bob")
 	bob.sees("people", "ada")
 	ada.sees("events", "Bob joined.")
 	bob.sees("refreshes", "No. 1")
 	bob.sees("left", "in 9 min")
-	bob.until("document.querySelector('[data-permission=canPublishData] .why-so').textContent === 'token: as it was signed'")
+	bob.Until("document.querySelector('[data-permission=canPublishData] .why-so').textContent === 'token: as it was signed'")
 
 	bob.says("hello, ada")
 	ada.sees("messages", "hello, ada")
 	ada.says("hello, Bob")
 	bob.sees("messages", "hello, Bob")
-	ada.eval(`new MutationObserver(() => { if (document.querySelector("[data-tile=bob] .reaction")) document.body.dataset.cheered = "yes" })
+	ada.Eval(`new MutationObserver(() => { if (document.querySelector("[data-tile=bob] .reaction")) document.body.dataset.cheered = "yes" })
 		.observe(document.body, { subtree: true, childList: true }), ""`)
 	bob.click(`[data-reaction="Hooray"]`)
-	ada.until("document.body.dataset.cheered === 'yes'")
+	ada.Until("document.body.dataset.cheered === 'yes'")
 
 	ada.press("bob", "chat")
 	bob.sees("events", "Your permissions were changed: you may now be on stage, see and hear the stage.")
@@ -96,13 +97,13 @@ func TestTwoPagesMeet(t *testing.T) {
 	bob.sees("refusal", "canPublishData")
 	bob.sees("refusal", "an administrator took it away")
 	bob.says("and now?") // the server explains once, the page each time
-	bob.until("document.querySelectorAll('#messages .refused').length === 2 && document.getElementById('refusal').textContent.includes('canPublishData')")
-	bob.until("document.querySelector('[data-permission=canPublishData] .why-so').textContent.includes('layer “live”')")
+	bob.Until("document.querySelectorAll('#messages .refused').length === 2 && document.getElementById('refusal').textContent.includes('canPublishData')")
+	bob.Until("document.querySelector('[data-permission=canPublishData] .why-so').textContent.includes('layer “live”')")
 	ada.press("bob", "chat")
 	bob.sees("events", "you may now be on stage, send messages, see and hear the stage.")
 	bob.says("here I am again")
 	ada.sees("messages", "here I am again")
-	if got := ada.eval("document.getElementById('messages').textContent"); strings.Contains(got, "hear me") {
+	if got := ada.Eval("document.getElementById('messages').textContent"); strings.Contains(got, "hear me") {
 		t.Errorf("what was refused arrived: %s", got)
 	}
 	bob.sees("refreshes", "No. 3") // one to begin with, one for each change
@@ -111,13 +112,13 @@ func TestTwoPagesMeet(t *testing.T) {
 	ada.press("bob", "remove")
 	bob.sees("notice", "You were removed (4508)")
 	bob.sees("notice", "ask for one that is issued from now on. To join, paste another token below.")
-	bob.until("!document.getElementById('past').hidden")
+	bob.Until("!document.getElementById('past').hidden")
 	for _, gone := range []string{"text", "permissions", "turn-camera"} { // what promises something
-		bob.until(fmt.Sprintf("!document.getElementById(%q).checkVisibility()", gone))
+		bob.Until(fmt.Sprintf("!document.getElementById(%q).checkVisibility()", gone))
 	}
 	ada.sees("events", "Bob was removed.")
-	ada.until("!document.querySelector('[data-identity=bob]')")
-	bob.until("!document.getElementById('door').hidden") // a token of later would do
+	ada.Until("!document.querySelector('[data-identity=bob]')")
+	bob.Until("!document.getElementById('door').hidden") // a token of later would do
 }
 
 // A page whose connection is cut resumes by itself: it misses nothing, and what
@@ -132,19 +133,19 @@ func TestPageComesBack(t *testing.T) {
 	bob.Expect("participantJoined")
 
 	for round := range 2 {
-		s.door.shut()
+		s.door.Shut()
 		ada.sees("cut", "The connection was lost.")
 		ada.sees("status", "Reconnecting…")
 		bob.ExpectWhere("ada reconnecting", func(e sessiontest.Event) bool { return e.Str("participant.state") == "reconnecting" })
 		missed := fmt.Sprintf("did you miss this, %d?", round)
-		bob.OK(wire.Message{Type: "publishData", Topic: "chat", Payload: []byte(quote(missed))})
+		bob.OK(wire.Message{Type: "publishData", Topic: "chat", Payload: []byte(browsertest.Quote(missed))})
 		said := fmt.Sprintf("said while cut, %d", round)
 		ada.says(said)
-		s.door.lead(s.HTTP.Listener.Addr().String())
+		s.door.Lead(s.HTTP.Listener.Addr().String())
 		bob.ExpectWhere("what ada said", func(e sessiontest.Event) bool { return e.Str("payload") == said })
-		ada.until(fmt.Sprintf("[...document.querySelectorAll('#messages p')].filter((l) => l.textContent.includes(%s)).length === 1", quote(missed)))
-		ada.until(fmt.Sprintf("[...document.querySelectorAll('#events p')].filter((l) => l.textContent.includes('nothing was lost')).length === %d", round+1))
-		ada.until("document.querySelectorAll('#messages .waiting').length === 0 && document.getElementById('cut').textContent === ''")
+		ada.Until(fmt.Sprintf("[...document.querySelectorAll('#messages p')].filter((l) => l.textContent.includes(%s)).length === 1", browsertest.Quote(missed)))
+		ada.Until(fmt.Sprintf("[...document.querySelectorAll('#events p')].filter((l) => l.textContent.includes('nothing was lost')).length === %d", round+1))
+		ada.Until("document.querySelectorAll('#messages .waiting').length === 0 && document.getElementById('cut').textContent === ''")
 	}
 	bob.Sync()
 	heard := 0
@@ -160,10 +161,10 @@ func TestPageComesBack(t *testing.T) {
 	s.Join(token) // the same identity, elsewhere
 	ada.sees("notice", "Taken over (4507)")
 	ada.click("#again")
-	ada.until("document.getElementById('status').textContent === 'Connected' && document.getElementById('notice').hidden")
+	ada.Until("document.getElementById('status').textContent === 'Connected' && document.getElementById('notice').hidden")
 	ada.click("#leave")
 	ada.sees("notice", "You left (1000)")
-	ada.until("document.activeElement.id === 'again'")
+	ada.Until("document.activeElement.id === 'again'")
 }
 
 // A page that is moved to another room shows that one, is heard there, and comes
@@ -186,9 +187,9 @@ func TestPageIsMoved(t *testing.T) {
 	}
 	move("lobby", "hall")
 	ada.sees("events", "You were moved to hall.")
-	ada.until("document.getElementById('room').textContent === 'hall' && document.title === 'hall · usher'")
-	ada.until("document.querySelector('[data-identity=cleo]') && !document.querySelector('[data-identity=bob]')")
-	ada.until("document.querySelectorAll('[data-identity=ada]').length === 1 && document.getElementById('count').textContent === '2'")
+	ada.Until("document.getElementById('room').textContent === 'hall' && document.title === 'hall · usher'")
+	ada.Until("document.querySelector('[data-identity=cleo]') && !document.querySelector('[data-identity=bob]')")
+	ada.Until("document.querySelectorAll('[data-identity=ada]').length === 1 && document.getElementById('count').textContent === '2'")
 	bob.ExpectWhere("ada leave", func(e sessiontest.Event) bool { return e.Str("reason") == "MIGRATION" })
 	ada.says("hello, hall")
 	cleo.ExpectWhere("what ada said", func(e sessiontest.Event) bool { return e.Str("payload") == "hello, hall" })
@@ -199,18 +200,18 @@ func TestPageIsMoved(t *testing.T) {
 		t.Errorf("a call of the page: got %v, want code 1400", err)
 	}
 
-	s.door.cut()
+	s.door.Cut()
 	ada.sees("events", "The session goes on; nothing was lost.")
 	ada.says("still here")
 	cleo.ExpectWhere("what ada said", func(e sessiontest.Event) bool { return e.Str("payload") == "still here" })
 
 	// Moved back while it is cut, it is told when it comes again.
-	s.door.shut()
+	s.door.Shut()
 	cleo.ExpectWhere("ada reconnecting", func(e sessiontest.Event) bool { return e.Str("participant.state") == "reconnecting" })
 	move("hall", "lobby")
-	s.door.lead(s.HTTP.Listener.Addr().String())
+	s.door.Lead(s.HTTP.Listener.Addr().String())
 	ada.sees("events", "You were moved to lobby.")
-	ada.until("document.querySelector('[data-identity=bob]') && !document.querySelector('[data-identity=cleo]')")
+	ada.Until("document.querySelector('[data-identity=bob]') && !document.querySelector('[data-identity=cleo]')")
 	move("lobby", "hall")
 	ada.sees("room", "hall")
 
@@ -225,10 +226,10 @@ func TestPageIsMoved(t *testing.T) {
 func TestPasting(t *testing.T) {
 	s := serve(t)
 	ada := s.open("", "")
-	ada.until("document.activeElement.id === 'token'")
+	ada.Until("document.activeElement.id === 'token'")
 	paste := func(token string) {
 		t.Helper()
-		ada.eval("document.getElementById('token').value = " + quote(token))
+		ada.Eval("document.getElementById('token').value = " + browsertest.Quote(token))
 		ada.click("#join button")
 	}
 	paste("nonsense")
@@ -236,11 +237,13 @@ func TestPasting(t *testing.T) {
 	paste(s.Token("hall", "ada"))
 	ada.sees("status", "Connected")
 	ada.sees("room", "hall")
-	ada.until("document.getElementById('door').hidden && document.activeElement.id === 'text'")
+	ada.Until("document.getElementById('door').hidden && document.activeElement.id === 'text'")
 	ada.click("#leave")
 	ada.click("#again")
 	ada.sees("status", "Connected")
-	ada.eval("location.hash = 'token=nonsense'")
+	ada.click("#leave")
+	ada.Until("!document.getElementById('notice').hidden")
+	ada.Eval("location.hash = 'token=nonsense'") // where nothing is left by it, nobody is asked
 	ada.sees("notice", "The token is not valid (4500)")
 	paste(s.address("den", s.Token("den", "ada")))
 	ada.sees("room", "den")
@@ -253,19 +256,19 @@ func TestConnecting(t *testing.T) {
 	s := serveThrough(t, gate)
 	const asking, waiting = "document.getElementById('door').checkVisibility()", "document.getElementById('joining').checkVisibility()"
 	ada := s.open("", "")
-	ada.until(asking + " && !" + waiting)
-	ada.eval("document.getElementById('token').value = " + quote(s.Token("lobby", "ada")))
+	ada.Until(asking + " && !" + waiting)
+	ada.Eval("document.getElementById('token').value = " + browsertest.Quote(s.Token("lobby", "ada")))
 	ada.click("#join button")
-	ada.until(waiting + " && !" + asking)
+	ada.Until(waiting + " && !" + asking)
 	ada.sees("status", "Connecting…")
 	ada.click("#leave")
-	ada.until(asking + " && !" + waiting)
-	ada.until("document.getElementById('again').textContent === 'Try again'")
+	ada.Until(asking + " && !" + waiting)
+	ada.Until("document.getElementById('again').textContent === 'Try again'")
 	ada.click("#again")
-	ada.until(waiting + " && !" + asking + " && document.getElementById('notice').hidden")
+	ada.Until(waiting + " && !" + asking + " && document.getElementById('notice').hidden")
 	close(gate)
 	ada.sees("status", "Connected")
-	ada.until("!" + waiting + " && !" + asking)
+	ada.Until("!" + waiting + " && !" + asking)
 }
 
 // A refusal says in words who decided it, and what helps.
@@ -277,7 +280,7 @@ func TestRefusalWords(t *testing.T) {
 	ada.sees("refusal", "Refused: sending messages needs canPublishData, and your token does not allow it. A token that allows it, or a host, can change that.")
 	ada.click(`[data-reaction="Heart"]`)
 	ada.sees("word", "Your reaction was refused: sending messages needs canPublishData, and your token does not allow it.")
-	ada.eval("document.getElementById('turn-hand').hidden = false, ''")
+	ada.Eval("document.getElementById('turn-hand').hidden = false, ''")
 	ada.click("#turn-hand")
 	ada.sees("word", "Your hand was not raised: sending presence needs canUpdatePresence, and your token does not allow it.")
 	for denial, want := range map[string]string{
@@ -287,7 +290,7 @@ func TestRefusalWords(t *testing.T) {
 		`permission: "canPublish"`:                 "publishing needs canPublish, and nothing allows it.",
 		`permission: "hidden", layer: "token"`:     "whoever is hidden publishes nothing.",
 	} {
-		got := ada.eval(`import("/demo/words.js").then((words) => words.refusalWords({ code: "not_allowed", ` + denial + ` }))`)
+		got := ada.Eval(`import("/demo/words.js").then((words) => words.refusalWords({ code: "not_allowed", ` + denial + ` }))`)
 		if got != want {
 			t.Errorf("%s: got %q, want %q", denial, got, want)
 		}
@@ -314,7 +317,7 @@ func TestNothingIsMarkup(t *testing.T) {
 		ada.sees(id, "onerror")
 	}
 	elements := func() string {
-		return ada.eval(`JSON.stringify([...new Set([...document.querySelectorAll("#inside *")].map((e) => e.localName))].sort())`)
+		return ada.Eval(`JSON.stringify([...new Set([...document.querySelectorAll("#inside *")].map((e) => e.localName))].sort())`)
 	}
 	for _, text := range corpus {
 		evil, _ := s.Join(s.Token("lobby", text, func(c *livekit.Claims) {
@@ -336,11 +339,11 @@ func TestNothingIsMarkup(t *testing.T) {
 		ada.sees("events", "is now called renamed "+text)
 	}
 	want := `["bdi","button","dd","details","div","dl","dt","fieldset","form","h2","h3","input","label","legend","li","ol","p","path","pre","section","span","summary","svg","time","ul","video"]`
-	ada.until(`document.querySelectorAll("#people .controls-of").length === ` + fmt.Sprint(len(corpus)))
+	ada.Until(`document.querySelectorAll("#people .controls-of").length === ` + fmt.Sprint(len(corpus)))
 	if got := elements(); got != want {
 		t.Errorf("the page is made of %s, want %s", got, want)
 	}
-	if got := ada.eval("String(window.hacked) + document.querySelectorAll('.reaction').length"); got != "undefined0" {
+	if got := ada.Eval("String(window.hacked) + document.querySelectorAll('.reaction').length"); got != "undefined0" {
 		t.Errorf("a script of somebody else's ran in the page, or its text rose as a reaction: %s", got)
 	}
 }

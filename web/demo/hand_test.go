@@ -18,18 +18,18 @@ func TestHandOfOthers(t *testing.T) {
 	}
 	ada.sees("people", "Bob")
 	ada.sees("people", "Eve")
-	ada.eval(`import("/demo/page.js").then(({ page }) => page.room.updateParticipant({ identity: "eve" }, { attributes: { hand: "up" } })).then(() => "")`)
-	eve.until("document.getElementById('turn-hand').ariaPressed === 'true'")
+	ada.Eval(`import("/demo/page.js").then(({ page }) => page.room.updateParticipant({ identity: "eve" }, { attributes: { hand: "up" } })).then(() => "")`)
+	eve.Until("document.getElementById('turn-hand').ariaPressed === 'true'")
 
 	for identity, p := range map[string]*tab{"bob": bob, "eve": eve} {
 		ada.press(identity, "promote")
-		p.until("document.getElementById('start').checkVisibility()")
-		p.until("document.getElementById('turn-camera').ariaPressed === 'false' && document.getElementById('turn-camera').ariaBusy !== 'true'")
-		if got := p.eval("String(navigator.userActivation.hasBeenActive)"); got != "false" {
+		p.Until("document.getElementById('start').checkVisibility()")
+		p.Until("document.getElementById('turn-camera').ariaPressed === 'false' && document.getElementById('turn-camera').ariaBusy !== 'true'")
+		if got := p.Eval("String(navigator.userActivation.hasBeenActive)"); got != "false" {
 			t.Errorf("%s: the page was touched", identity)
 		}
 	}
 	bob.click("#start")
 	ada.moves("bob", "camera")
-	eve.until("document.getElementById('turn-camera').ariaPressed === 'false'")
+	eve.Until("document.getElementById('turn-camera').ariaPressed === 'false'")
 }

@@ -1,17 +1,16 @@
 package demo_test
 
 import (
-	"context"
 	"testing"
 
 	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
 	"usher/auth/livekit"
 	"usher/session/sessiontest"
 	"usher/session/wire"
+	"usher/web/browsertest"
 )
 
 // A hand is raised, its owner promoted, and the camera is live for the others a
@@ -32,7 +31,7 @@ func TestRaisedHand(t *testing.T) {
 	// Not allowed yet, and told why.
 	bob.click("#turn-camera")
 	bob.sees("word", "publishing needs canPublish, and your token does not allow it.")
-	bob.until("document.querySelector('[data-permission=canPublish] .why-so').textContent.includes('layer “token”')")
+	bob.Until("document.querySelector('[data-permission=canPublish] .why-so').textContent.includes('layer “token”')")
 
 	bob.click("#turn-hand")
 	ada.sees("word", "Bob raised a hand and would like to speak.")
@@ -40,16 +39,16 @@ func TestRaisedHand(t *testing.T) {
 	ada.press("bob", "promote")
 	ada.moves("bob", "camera")
 	ada.sees("speakers", "Bob")
-	ada.until("!document.getElementById('people').textContent.includes('hand raised')") // lowered by itself
+	ada.Until("!document.getElementById('people').textContent.includes('hand raised')") // lowered by itself
 	bob.moves("bob", "camera")
-	bob.until("document.getElementById('turn-microphone').ariaPressed === 'true'")
-	bob.until("document.querySelector('[data-permission=canPublish] .why-so').textContent.includes('live: an administrator changed it at')")
+	bob.Until("document.getElementById('turn-microphone').ariaPressed === 'true'")
+	bob.Until("document.querySelector('[data-permission=canPublish] .why-so').textContent.includes('live: an administrator changed it at')")
 
 	ada.press("bob", "demote")
 	ada.gone("bob", "camera")
 	bob.gone("bob", "camera")
 	bob.sees("word", "A host took you off the stage.")
-	bob.until("document.getElementById('turn-camera').ariaPressed === 'false'")
+	bob.Until("document.getElementById('turn-camera').ariaPressed === 'false'")
 	bob.click("#turn-camera")
 	bob.sees("word", "an administrator took it away. Ask a host for it.")
 }
@@ -67,21 +66,21 @@ func TestPerSource(t *testing.T) {
 	bob.sees("word", "You are on stage: you may use your camera.")
 	bob.click("#start") // asked first: the hand was not up
 	ada.moves("bob", "camera")
-	bob.until("document.getElementById('turn-microphone').ariaPressed === 'false'")
+	bob.Until("document.getElementById('turn-microphone').ariaPressed === 'false'")
 	bob.click("#turn-microphone")
 	bob.sees("word", "publishing from this source needs canPublishSources, and")
 
 	ada.press("bob", "microphone")
 	bob.sees("word", "You are on stage: you may use your camera, microphone.")
 	bob.click("#turn-microphone")
-	bob.until("document.getElementById('turn-microphone').ariaPressed === 'true'")
-	ada.until("document.querySelectorAll('#sounds audio').length === 1")
+	bob.Until("document.getElementById('turn-microphone').ariaPressed === 'true'")
+	ada.Until("document.querySelectorAll('#sounds audio').length === 1")
 	ada.press("bob", "mute")
 	bob.sees("word", "A host turned your microphone off. You can turn it on again.")
-	bob.until("document.getElementById('turn-microphone').ariaPressed === 'false'")
-	ada.until("document.querySelector('[data-identity=bob] [data-action=mute]').disabled")
+	bob.Until("document.getElementById('turn-microphone').ariaPressed === 'false'")
+	ada.Until("document.querySelector('[data-identity=bob] [data-action=mute]').ariaDisabled === 'true'")
 	bob.click("#turn-microphone")
-	ada.until("!document.querySelector('[data-identity=bob] [data-action=mute]').disabled")
+	ada.Until("document.querySelector('[data-identity=bob] [data-action=mute]').ariaDisabled === 'false'")
 	ada.press("bob", "dark")
 	bob.sees("word", "A host turned your camera off.")
 	ada.gone("bob", "camera")
@@ -91,10 +90,10 @@ func TestPerSource(t *testing.T) {
 	ada.press("bob", "camera") // taken: the microphone stays
 	bob.sees("word", "A host took your camera off the stage.")
 	ada.gone("bob", "camera")
-	bob.until("document.getElementById('turn-microphone').ariaPressed === 'true'")
+	bob.Until("document.getElementById('turn-microphone').ariaPressed === 'true'")
 
 	ada.press("bob", "screen")
-	bob.until("!document.getElementById('turn-screen').classList.contains('locked')")
+	bob.Until("!document.getElementById('turn-screen').classList.contains('locked')")
 	bob.click("#turn-screen")
 	ada.moves("bob", "screen")
 	bob.click("#turn-screen")
@@ -102,16 +101,16 @@ func TestPerSource(t *testing.T) {
 
 	ada.press("bob", "why")
 	const camera = "document.querySelector('[data-identity=bob] [data-right=sendCamera]')"
-	ada.until(camera + "?.className === 'no' && " + camera + ".textContent.includes('decided by live. token: deny')")
-	ada.until("document.querySelector('[data-identity=bob] [data-right=sendMicrophone]').className === 'yes'")
+	ada.Until(camera + "?.className === 'no' && " + camera + ".textContent.includes('decided by live. token: deny')")
+	ada.Until("document.querySelector('[data-identity=bob] [data-right=sendMicrophone]').className === 'yes'")
 
 	ada.press("bob", "hide")
-	ada.until("!document.querySelector('[data-identity=bob]')")
+	ada.Until("!document.querySelector('[data-identity=bob]')")
 	ada.sees("hidden", "Bob")
 	bob.sees("permissions", "Hidden from the others")
-	bob.until("document.querySelector('[data-permission=hidden]').className === 'yes'")
+	bob.Until("document.querySelector('[data-permission=hidden]').className === 'yes'")
 	ada.click("[data-hidden=bob] [data-action=show]")
-	ada.until("document.querySelector('[data-identity=bob]') && document.getElementById('hidden').childElementCount === 0")
+	ada.Until("document.querySelector('[data-identity=bob]') && document.getElementById('hidden').childElementCount === 0")
 	ada.sees("people", "speaker: microphone, screen")
 }
 
@@ -122,11 +121,11 @@ func TestSound(t *testing.T) {
 	bob := s.open("lobby", s.Token("lobby", "bob", viewer))
 	bob.sees("people", "ada")
 	ada.click("#turn-microphone")
-	bob.until("document.querySelectorAll('#sounds audio').length === 1 && !document.getElementById('sound').hidden")
+	bob.Until("document.querySelectorAll('#sounds audio').length === 1 && !document.getElementById('sound').hidden")
 	bob.click("#sound")
-	bob.until("document.getElementById('sound').hidden")
+	bob.Until("document.getElementById('sound').hidden")
 	ada.click("#leave")
-	bob.until("document.querySelectorAll('#sounds audio').length === 0")
+	bob.Until("document.querySelectorAll('#sounds audio').length === 0")
 }
 
 // The server is killed and another takes its place: the pages join again by
@@ -138,7 +137,7 @@ func TestServerRestarts(t *testing.T) {
 	ada.sees("people", "bob")
 	ada.click("#turn-camera")
 	bob.moves("ada", "camera")
-	s.door.shut()
+	s.door.Shut()
 	for _, p := range []*tab{ada, bob} {
 		p.sees("status", "Reconnecting…")
 		p.sees("cut", "what you see may be old")
@@ -147,7 +146,7 @@ func TestServerRestarts(t *testing.T) {
 	for _, p := range []*tab{ada, bob} {
 		p.sees("status", "Connected")
 		p.sees("events", "Joined again.")
-		p.until("document.querySelectorAll('.people [data-identity]').length === 2 && document.getElementById('count').textContent === '2'")
+		p.Until("document.querySelectorAll('.people [data-identity]').length === 2 && document.getElementById('count').textContent === '2'")
 	}
 	bob.moves("ada", "camera")
 	bob.says("still here")
@@ -163,33 +162,27 @@ func TestOffline(t *testing.T) {
 	offline := func(off bool) {
 		t.Helper()
 		params := network.OverrideNetworkStateParams{Offline: off, DownloadThroughput: -1, UploadThroughput: -1}
-		if _, err := chromedp.Call(ada.ctx, network.OverrideNetworkState, params); err != nil {
+		if _, err := chromedp.Call(ada.Context(), network.OverrideNetworkState, params); err != nil {
 			t.Fatal(err)
 		}
 	}
 	offline(true)
-	s.door.shut()
+	s.door.Shut()
 	ada.sees("status", "Offline")
 	ada.sees("cut", "You are offline. The page comes back by itself when the network does.")
 	bob.OK(wire.Message{Type: "publishData", Topic: "chat", Payload: []byte(`"missed?"`)})
-	s.door.lead(s.HTTP.Listener.Addr().String())
+	s.door.Lead(s.HTTP.Listener.Addr().String())
 	offline(false)
 	ada.sees("messages", "missed?")
 	ada.sees("status", "Connected")
-	ada.until("document.getElementById('cut').textContent === ''")
+	ada.Until("document.getElementById('cut').textContent === ''")
 }
 
 // Without WebCodecs, or without a camera, the page says so and everything else works.
 func TestNoMedia(t *testing.T) {
 	s := serve(t)
 	bob, _ := s.Join(s.Token("lobby", "bob"))
-	before := func(script string) chromedp.Action[chromedp.Void] {
-		return func(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error) {
-			_, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
-			return chromedp.Void{}, err
-		}
-	}
-	ada := s.open("lobby", s.Token("lobby", "ada"), before("delete globalThis.VideoEncoder"))
+	ada := s.open("lobby", s.Token("lobby", "ada"), browsertest.Script("delete globalThis.VideoEncoder"))
 	ada.sees("unable", "lacks WebCodecs")
 	ada.sees("unable", "Everything else works.")
 	ada.click("#turn-camera")
@@ -198,11 +191,11 @@ func TestNoMedia(t *testing.T) {
 	bob.ExpectWhere("what ada said", func(e sessiontest.Event) bool { return e.Str("payload") == "hello" })
 
 	eve := s.open("lobby", s.Token("lobby", "eve"),
-		before(`navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("no", "NotFoundError"))`))
+		browsertest.Script(`navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("no", "NotFoundError"))`))
 	eve.sees("status", "Connected")
 	eve.click("#turn-camera")
 	eve.sees("word", "Camera not started: No camera was found.")
-	eve.until("document.getElementById('turn-camera').ariaPressed === 'false' && document.getElementById('unable').hidden")
+	eve.Until("document.getElementById('turn-camera').ariaPressed === 'false' && document.getElementById('unable').hidden")
 	eve.says("hello too")
 	ada.sees("messages", "hello too")
 }
@@ -216,23 +209,19 @@ func TestKeyboard(t *testing.T) {
 	bob := s.open("lobby", s.Token("lobby", "bob", viewer, func(c *livekit.Claims) { c.Video.CanUpdateOwnMetadata = nil }))
 	ada.sees("people", "bob")
 	bob.sees("people", "ada")
-	key := func(p *tab, keys string) {
-		t.Helper()
-		p.do(chromedp.KeyEvent(keys))
-	}
 	// tabTo presses Tab until what is wanted has the focus. On the way everything
 	// has a name, and its focus is seen.
 	tabTo := func(p *tab, selector string) {
 		t.Helper()
 		for range 60 {
-			key(p, kb.Tab)
-			got := p.eval(`(() => {
+			p.Key(kb.Tab)
+			got := p.Eval(`(() => {
 				const e = document.activeElement;
 				if (e === document.body) return "";
 				const name = e.ariaLabel || e.textContent.trim() || e.labels?.[0]?.textContent.trim() || (e.getAttribute("aria-labelledby") ?? "");
 				if (!name) return "no name: " + e.outerHTML;
 				if (getComputedStyle(e).outlineStyle === "none") return "the focus is not seen: " + e.outerHTML;
-				return e.matches(` + quote(selector) + `) ? "there" : "";
+				return e.matches(` + browsertest.Quote(selector) + `) ? "there" : "";
 			})()`)
 			if got == "there" {
 				return
@@ -244,23 +233,23 @@ func TestKeyboard(t *testing.T) {
 		t.Fatalf("the focus does not come to %s", selector)
 	}
 	tabTo(bob, "#turn-hand")
-	key(bob, kb.Enter)
+	bob.Key(kb.Enter)
 	ada.sees("asking", "bob")
 	tabTo(ada, "[data-identity=bob] [data-action=promote]")
-	key(ada, kb.Enter)
+	ada.Key(kb.Enter)
 	ada.moves("bob", "camera")
-	ada.until("document.activeElement.matches('[data-identity=bob] [data-action=demote]')") // the focus went along
+	ada.Until("document.activeElement.matches('[data-identity=bob] [data-action=demote]')") // the focus went along
 	tabTo(ada, "[data-identity=bob] [data-action=more]")
-	key(ada, kb.Enter)
+	ada.Key(kb.Enter)
 	tabTo(ada, "[data-identity=bob] [data-action=camera]")
-	key(ada, " ")
+	ada.Key(" ")
 	ada.gone("bob", "camera")
-	tabTo(ada, "[data-identity=bob] [data-action=mute]:enabled")
-	key(ada, kb.Enter)
+	tabTo(ada, "[data-identity=bob] [data-action=mute][aria-disabled=false]")
+	ada.Key(kb.Enter)
 	bob.sees("word", "A host turned your microphone off.")
 	tabTo(ada, "[data-identity=bob] [data-action=remove]")
-	key(ada, kb.Enter+kb.Enter)
+	ada.Key(kb.Enter + kb.Enter)
 	bob.sees("notice", "You were removed")
-	bob.until("document.activeElement.id === 'token'")
+	bob.Until("document.activeElement.id === 'token'")
 	tabTo(ada, "#leave") // round and round
 }

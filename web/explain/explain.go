@@ -34,8 +34,8 @@ func Signature(err error) string {
 	switch {
 	case errors.Is(err, auth.ErrSignature):
 		return NotHolding + ": the secret is another one, or the token was changed"
-	case errors.Is(err, auth.ErrUnknownKey):
-		return "not checked, for the token is of another key"
+	case ofAnotherKey(err):
+		return "not checked, for the token is of another key than those that hold here, or comes from one"
 	case err == nil, errors.Is(err, auth.ErrExpired), errors.Is(err, auth.ErrNotYetValid), errors.Is(err, auth.ErrNoExpiry),
 		errors.Is(err, auth.ErrNoIdentity), errors.Is(err, auth.ErrTooLongLived):
 		return "holds"
@@ -84,21 +84,37 @@ func (r *Report) add(label string, lines ...string) {
 	}
 }
 
+// ofAnotherKey reports whether a token was refused for its key. Which keys were
+// revoked is told to nobody here: a key's name anybody can write into a token, and
+// it may be another project's.
+func ofAnotherKey(err error) bool {
+	return errors.Is(err, auth.ErrUnknownKey) || errors.Is(err, auth.ErrRevokedKey)
+}
+
 // Refusal says why a token does not hold, of which a verifier said err.
 func Refusal(token string, err error, now time.Time) string {
-	if g, _ := auth.ReadUnverified(token, livekit.Format{}); g != nil {
-		e := explanation{g: g, now: now}
-		_ = json.Unmarshal(g.Claims, &e.said)
-		switch {
-		case errors.Is(err, auth.ErrExpired):
-			return "it was valid until " + e.when(g.Expires)
-		case errors.Is(err, auth.ErrNotYetValid):
-			if from, ok := instant(e.said.NotBefore); ok {
-				return "it is valid from " + e.when(from)
-			}
-		case errors.Is(err, auth.ErrUnknownKey) && g.KeyID != "":
-			return "it is of another key, " + quoted(g.KeyID)
+	g, unreadable := auth.ReadUnverified(token, livekit.Format{})
+	switch {
+	case errors.Is(err, auth.ErrTooLarge): // refused unread
+		return Reason(err)
+	case g == nil:
+		// A verifier looks at the signature first, and what it says then tells
+		// whose key it is.
+		return Reason(unreadable)
+	}
+	e := explanation{g: g, now: now}
+	_ = json.Unmarshal(g.Claims, &e.said)
+	switch {
+	case errors.Is(err, auth.ErrExpired):
+		return "it was valid until " + e.when(g.Expires)
+	case errors.Is(err, auth.ErrNotYetValid):
+		if from, ok := instant(e.said.NotBefore); ok {
+			return "it is valid from " + e.when(from)
 		}
+	case ofAnotherKey(err) && g.Origin != nil:
+		return "it is of another key than those that hold here, " + quoted(g.KeyID) + ", or comes from one, " + quoted(g.Origin.KeyID)
+	case ofAnotherKey(err) && g.KeyID != "":
+		return "it is of another key, " + quoted(g.KeyID)
 	}
 	return Reason(err)
 }

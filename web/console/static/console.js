@@ -57,13 +57,12 @@ function route() {
     shown.change(...args);
     return;
   }
-  const first = shown === null;
   leave();
   quiet();
   const view = part.view({ go, poll, title }, ...args);
   shown = { part, args, change: view.change, stop: view.stop };
   $("view").replaceChildren(view.root);
-  if (!first) $("view").focus({ preventScroll: true });
+  $("view").focus({ preventScroll: true });
   scrollTo(0, 0);
 }
 

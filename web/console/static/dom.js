@@ -12,7 +12,10 @@ export function el(name, properties, ...children) {
   if (className) e.className = className;
   Object.assign(e.dataset, data);
   for (const [type, handler] of Object.entries(on ?? {})) e.addEventListener(type, handler);
-  for (const [k, v] of Object.entries(rest)) k in e ? (e[k] = v) : e.setAttribute(k, v);
+  for (const [k, v] of Object.entries(rest)) {
+    if (v === undefined) continue;
+    k in e ? (e[k] = v) : e.setAttribute(k, v);
+  }
   e.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false));
   return e;
 }
@@ -41,6 +44,8 @@ export function keyed(parent, items, keyOf, make) {
   if (!kept.has(parent)) kept.set(parent, new Map());
   const parts = kept.get(parent);
   const wanted = new Set(items.map(keyOf));
+  const focused = parent.contains(document.activeElement) ? document.activeElement : null;
+  const place = focused && [...parent.children].findIndex((row) => row.contains(focused));
   for (const [key, part] of parts) {
     if (wanted.has(key)) continue;
     part.root.remove();
@@ -55,7 +60,39 @@ export function keyed(parent, items, keyOf, make) {
     if (part.root === at) at = at.nextElementSibling;
     else parent.insertBefore(part.root, at);
   }
+  if (!focused || document.activeElement === focused) return;
+  // What had the focus was moved, or is gone: then whoever took its place has it.
+  if (focused.isConnected) focused.focus();
+  else settle([...parent.children].slice(place), [...parent.children].slice(0, place).reverse(), parent);
 }
+
+const usable = "a[href], button:enabled, input:enabled, select:enabled, textarea:enabled, summary";
+
+// settle puts the focus on the first of the elements, in lists of them, that can be
+// used, else on the heading of the part of the page that the last one is in.
+export function settle(...places) {
+  const elements = places.flat();
+  for (const e of elements) {
+    const control = e.matches(usable) ? e : [...e.querySelectorAll(usable)].find((c) => c.checkVisibility());
+    if (control) return control.focus();
+  }
+  const heading = elements.at(-1).closest("section, #view")?.querySelector("h1, h2, h3");
+  if (!heading) return undefined;
+  heading.tabIndex = -1;
+  return heading.focus({ preventScroll: true });
+}
+
+// lost reports whether nothing has the focus.
+export const lost = () => !document.activeElement || document.activeElement === document.body;
+
+// idle marks a button that has nothing to do now. It is not disabled: that would take
+// the focus from whoever has just pressed it. Clicks on it do nothing.
+export function idle(button, is) {
+  const now = String(Boolean(is));
+  if (button.ariaDisabled !== now) button.ariaDisabled = now;
+}
+
+export const isIdle = (button) => button.ariaDisabled === "true";
 
 let fields = 0;
 
@@ -89,7 +126,11 @@ export function outcome(text, bad = false, ...more) {
   $("outcome").hidden = false;
 }
 
-export const quiet = () => ($("outcome").hidden = true);
+export function quiet() {
+  const focused = $("outcome").contains(document.activeElement);
+  $("outcome").hidden = true;
+  if (focused) ($("view").hidden ? $("key") : $("view")).focus({ preventScroll: true });
+}
 
 // dialog asks for something. What submit throws is told, and the dialog stays.
 export function dialog({ title, body, submit, label, danger, words }) {
@@ -119,7 +160,11 @@ export function dialog({ title, body, submit, label, danger, words }) {
       go.disabled = false;
     }
   });
-  box.addEventListener("close", () => box.remove());
+  box.addEventListener("close", () => {
+    box.remove();
+    // Whatever opened it may have gone meanwhile.
+    queueMicrotask(() => lost() && !$("view").hidden && $("view").focus({ preventScroll: true }));
+  });
   document.body.append(box);
   box.showModal();
   return box;

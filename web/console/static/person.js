@@ -1,7 +1,7 @@
 // One person of a room: what they may do and why, and what can be done about it.
 
 import * as api from "./api.js";
-import { dialog, el, field, keyed, outcome, setHidden, setText, shorten, theirs } from "./dom.js";
+import { dialog, el, field, idle, isIdle, keyed, lost, outcome, setHidden, setText, shorten, theirs } from "./dom.js";
 import { revokeDialog } from "./revocations.js";
 import { bold, marks, trackWords } from "./room.js";
 import { clock, rightWords, why, words } from "./words.js";
@@ -81,6 +81,7 @@ export function personView({ room, identity, refresh, go, send }) {
     people = now;
     seen = true;
     const q = people.at(-1);
+    const focused = root.contains(document.activeElement);
     setText(state, q
       ? `${q.sid} · ${q.state} · since ${clock(q.joinedAt)}` + (people.length > 1 ? ` · ${people.length} sessions of this identity: what you do concerns all` : "")
       : story ? "Is not here. What was stated about them holds when they come with a token of before." : problem ? "Is not here, and nothing was stated about them." : "");
@@ -97,6 +98,8 @@ export function personView({ room, identity, refresh, go, send }) {
     showOthers();
     showTracks(people.flatMap((one) => one.tracks));
     details.update(q);
+    // Switches of somebody who has gone are disabled, and the form is not there.
+    if (focused && (lost() || document.activeElement.matches(":disabled") || !document.activeElement.checkVisibility())) root.querySelector("h2").focus({ preventScroll: true });
   }
 
   const rightsOf = (names) => (story?.permissions ?? []).filter((r) => names.includes(r.right));
@@ -126,7 +129,7 @@ export function personView({ room, identity, refresh, go, send }) {
     setHidden(noTracks, list.length > 0);
     keyed(tracks, list, (t) => t.sid, (t) => {
       const mark = el("span", { class: "chip" });
-      const button = full && el("button", { type: "button", class: "quiet", data: { mute: t.sid }, ariaLabel: `Mute ${trackWords(t)}`, on: { click: () => doing(button, async () => {
+      const button = full && el("button", { type: "button", class: "quiet", data: { mute: t.sid }, ariaLabel: `Mute ${trackWords(t)}`, on: { click: () => isIdle(button) ? tell(`${trackWords(t)} is muted already.`) : doing(button, async () => {
         await api.mute(room, identity, t.sid);
         tell(`${trackWords(t)} is muted. Only its publisher can unmute it.`);
       }) } }, "Mute");
@@ -135,7 +138,7 @@ export function personView({ room, identity, refresh, go, send }) {
         update(now) {
           setText(mark, now.muted ? "muted" : "live");
           mark.classList.toggle("good", !now.muted);
-          if (button && !button.dataset.busy) button.disabled = now.muted;
+          if (button && !button.dataset.busy) idle(button, now.muted);
         },
       };
     });
@@ -147,12 +150,12 @@ export function personView({ room, identity, refresh, go, send }) {
   }
 
   async function doing(button, act) {
-    button.disabled = true;
+    idle(button, true);
     button.dataset.busy = "1";
     try {
       await act();
     } catch (error) {
-      button.disabled = false;
+      idle(button, false);
       tell(words(error), true);
     } finally {
       delete button.dataset.busy;
@@ -231,21 +234,24 @@ export function personView({ room, identity, refresh, go, send }) {
     const name = el("input", { autocomplete: "off", id: "person-name" });
     const metadata = el("textarea", { rows: 2, id: "person-metadata" });
     const attributes = el("div", { class: "attributes" });
-    const save = el("button", { type: "submit", id: "save", disabled: true }, "Save");
-    const undo = el("button", { type: "button", class: "quiet", hidden: true }, "Discard");
+    const save = el("button", { type: "submit", id: "save", ariaDisabled: "true" }, "Save");
+    const undo = el("button", { type: "button", class: "quiet" }, "Discard");
+    let saving = false;
     let base = null; // as the server has it
     const pairs = () => [...attributes.children].map((row) => [...row.querySelectorAll("input")].map((i) => i.value));
     const dirty = () => base && (name.value !== base.name || metadata.value !== base.metadata || JSON.stringify(pairs().sort()) !== JSON.stringify(Object.entries(base.attributes).sort()));
     const mark = () => {
-      save.disabled = !dirty();
-      undo.hidden = !dirty();
+      idle(save, !dirty());
+      idle(undo, !dirty());
     };
     function row(k, v) {
       const line = el("div", { class: "attribute" },
         el("input", { value: k, ariaLabel: "Attribute", placeholder: "attribute", autocomplete: "off" }),
         el("input", { value: v, ariaLabel: "Value", placeholder: "value", autocomplete: "off" }),
         el("button", { type: "button", class: "quiet", ariaLabel: `Take the attribute ${shorten(k, 40)} away`, on: { click: () => {
+          (line.nextElementSibling ?? line.previousElementSibling)?.querySelector("button").focus();
           line.remove();
+          if (lost()) add.focus();
           mark();
         } } }, "×"));
       return line;
@@ -258,6 +264,7 @@ export function personView({ room, identity, refresh, go, send }) {
       mark();
     }
     undo.addEventListener("click", () => {
+      if (isIdle(undo)) return;
       base = null;
       refresh();
     });
@@ -275,6 +282,7 @@ export function personView({ room, identity, refresh, go, send }) {
 
     async function submit(event) {
       event.preventDefault();
+      if (isIdle(save) || saving) return;
       const what = {};
       if (name.value !== base.name) what.name = name.value || null;
       if (metadata.value !== base.metadata) what.metadata = metadata.value || null;
@@ -283,7 +291,8 @@ export function personView({ room, identity, refresh, go, send }) {
       for (const [k, v] of Object.entries(now)) if (base.attributes[k] !== v) changed[k] = v || null;
       for (const k of Object.keys(base.attributes)) if (!(k in now)) changed[k] = null;
       if (Object.keys(changed).length) what.attributes = changed;
-      save.disabled = true;
+      saving = true;
+      idle(save, true);
       try {
         const q = await api.change(room, identity, what);
         fill(q);
@@ -291,6 +300,8 @@ export function personView({ room, identity, refresh, go, send }) {
       } catch (error) {
         outcome(words(error), true);
         mark();
+      } finally {
+        saving = false;
       }
       refresh();
     }
@@ -300,7 +311,7 @@ export function personView({ room, identity, refresh, go, send }) {
       // What is being written is not overwritten by what others do meanwhile.
       update(q) {
         setHidden(form, !q);
-        if (!q || dirty() || save.matches(":disabled:focus")) return;
+        if (!q || dirty() || saving) return;
         const now = JSON.stringify([q.name, q.metadata, q.attributes]);
         if (!base || now !== JSON.stringify([base.name, base.metadata, base.attributes])) fill(q);
       },

@@ -1,7 +1,7 @@
 // What is refused: the list of revocations, and making one.
 
 import * as api from "./api.js";
-import { dialog, el, field, keyed, outcome, select, setHidden, setText, shorten, theirs } from "./dom.js";
+import { dialog, el, field, keyed, outcome, select, setHidden, setText, settle, shorten, theirs } from "./dom.js";
 import { clock, words } from "./words.js";
 
 // what says in words what a revocation refuses.
@@ -41,8 +41,10 @@ export function revocationsView({ poll, title }) {
     next = page.next ?? "";
     keyed(list, page.revocations, (r) => r.id, line);
     setHidden(none, page.revocations.length > 0);
+    const turning = [older, newer].includes(document.activeElement);
     setHidden(older, !next);
     setHidden(newer, trail.length === 0);
+    if (turning && !document.activeElement?.checkVisibility()) settle(older.hidden ? newer : older);
   });
 
   function line(r) {

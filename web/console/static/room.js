@@ -1,7 +1,7 @@
 // One room: who is in it, and what can be done about it.
 
 import * as api from "./api.js";
-import { check, dialog, el, field, keyed, outcome, setHidden, setText, shorten, theirs } from "./dom.js";
+import { check, dialog, el, field, keyed, outcome, setHidden, setText, settle, shorten, theirs } from "./dom.js";
 import { personView } from "./person.js";
 import { revokeDialog } from "./revocations.js";
 import { clock, count, words } from "./words.js";
@@ -100,6 +100,8 @@ export function roomView({ go, poll, title }, room, selected = "") {
 
   // change selects somebody, or nobody.
   function change(_, identity = "") {
+    const before = selected;
+    const focused = side.contains(document.activeElement);
     selected = identity;
     for (const a of list.querySelectorAll("a")) a.setAttribute("aria-current", String(a.dataset.identity === selected));
     root.classList.toggle("chosen", selected !== "");
@@ -110,6 +112,9 @@ export function roomView({ go, poll, title }, room, selected = "") {
       p?.now();
       person.root.querySelector("h2")?.focus({ preventScroll: true });
       if (matchMedia("(max-width: 52rem)").matches) scrollTo(0, 0);
+    } else if (focused) {
+      // Back in the list, where they were.
+      settle([...list.querySelectorAll("a")].filter((a) => a.dataset.identity === before), list);
     }
   }
 

@@ -7,7 +7,7 @@ import { asked, forgetAsking, isBusy, mine, offer, setHand, showControls, startC
 import { $, theirs } from "./dom.js";
 import { arrive, closing, startDoor, state } from "./door.js";
 import { handIsUp, isHost, keyOf, me, nameOf, note, page, refused, say, sourcesOf } from "./page.js";
-import { dropPerson, forgetHidden, raised, showCount, showPeople, showPerson } from "./people.js";
+import { dropPerson, forget, raised, showCount, showPeople, showPerson, startPeople } from "./people.js";
 import { clearStage, dropTiles, hear, hush, quiet, showTiles } from "./stage.js";
 import { begin, permissionsChanged, refreshed, showToken, startToken } from "./token.js";
 import { leaveWords } from "./words.js";
@@ -72,13 +72,13 @@ function myPermissions(before) {
   if (isHost({ permissions: before }) !== isHost(me())) showPeople();
 }
 
-function mayWords(may) {
+function mayWords(may, whose = "your") {
   const from = sourcesOf(may);
   const list = [];
   if (from.length) list.push(from.length >= 4 ? "be on stage" : `be on stage with ${inWords(from)}`);
   if (may.canPublishData) list.push("send messages");
   if (may.canSubscribe) list.push("see and hear the stage");
-  if (may.canUpdateOwnMetadata) list.push("change your own name and data");
+  if (may.canUpdateOwnMetadata) list.push(`change ${whose} own name and data`);
   return list.length ? list.join(", ") : "do nothing but be here";
 }
 
@@ -93,7 +93,7 @@ function muted(publication, p, on) {
 
 function published(publication, p) {
   show(p);
-  if (publication.kind !== "data") note([nameOf(p), ` shows a ${what(publication)}.`]);
+  if (publication.kind !== "data") note([nameOf(p), `'s ${what(publication)} is ${publication.isMuted ? "off" : "on"}.`]);
 }
 
 let anew = false; // the session is gone, the room is joined again
@@ -123,7 +123,7 @@ function listen(room) {
   on(RoomEvent.Moved, (name) => {
     note(["You were moved to ", theirs(name), "."]);
     say(["You were moved to ", theirs(name), "."]);
-    forgetHidden();
+    forget();
     forgetAsking();
     hands.clear();
     permissionsChanged();
@@ -152,7 +152,7 @@ function listen(room) {
   on(RoomEvent.PresenceChanged, (_, p) => show(p));
   on(RoomEvent.ParticipantPermissionsChanged, (before, p) => {
     if (p.isLocal) myPermissions(before);
-    else note([nameOf(p), ` may now ${mayWords(p.permissions)}.`]);
+    else note([nameOf(p), ` may now ${mayWords(p.permissions, "their")}.`]);
     show(p);
   });
   on(RoomEvent.ParticipantStateChanged, (s, p) => {
@@ -166,7 +166,7 @@ function listen(room) {
   on(RoomEvent.LocalTrackPublished, published);
   on(RoomEvent.TrackUnpublished, (publication, p) => {
     show(p);
-    note([nameOf(p), ` no longer shows a ${what(publication)}.`]);
+    if (publication.kind !== "data") note([nameOf(p), `'s ${what(publication)} is off.`]);
   });
   on(RoomEvent.LocalTrackUnpublished, (_, p) => show(p));
   on(RoomEvent.TrackSubscribed, (track, _, p) => {
@@ -197,7 +197,7 @@ async function join(token, roomName) {
   page.room = null;
   before?.disconnect();
   given = token;
-  forgetHidden();
+  forget();
   forgetAsking();
   $("messages").replaceChildren();
   say("");
@@ -224,4 +224,5 @@ function again() {
 startDoor({ join, again });
 startControls();
 startChat();
+startPeople();
 startToken();

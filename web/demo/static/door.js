@@ -1,14 +1,16 @@
 // Coming in and going out: the form, the token in the address, and what the
 // connection is doing.
 
-import { ConnectionState } from "/sdk/usher.js";
-import { $, setText } from "./dom.js";
+import { ConnectionState, decodeToken } from "/sdk/usher.js";
+import { $, setText, theirs } from "./dom.js";
+import { has } from "./focus.js";
 import { note, page } from "./page.js";
 import { clearStage } from "./stage.js";
 import { closeWords } from "./words.js";
 
 let been = false; // inside, since the page last set out to join
 let how = {}; // {join, again}
+let offered = null; // {token, room}, which a link has brought in the middle of a session
 
 const words = {
   [ConnectionState.Connecting]: ["between", "Connecting…"],
@@ -40,6 +42,7 @@ export function state(s) {
   if (s === ConnectionState.Connecting) {
     been = false;
     $("notice").hidden = $("inside").hidden = true;
+    forgetOffer();
   }
 }
 
@@ -84,7 +87,32 @@ function fromAddress() {
     return;
   }
   history.replaceState(null, "", location.pathname + location.search);
-  how.join(token, room);
+  // A link of anybody's can change what is behind the "#". It takes nobody out of a room.
+  if (page.room && page.room.state !== ConnectionState.Disconnected) offer(token, room);
+  else how.join(token, room);
+}
+
+function offer(token, room) {
+  offered = { token, room };
+  const claims = decodeToken(token);
+  const named = (text) => (typeof text === "string" && text !== "" ? theirs(text) : null);
+  const where = named(claims?.video?.room) ?? named(room), who = named(claims?.sub);
+  $("other-text").replaceChildren(
+    "The address has brought another token", ...(where ? [" for the room ", where] : []), ...(who ? [", as ", who] : []),
+    ". Joining with it takes you out of the room that you are in.");
+  $("other").hidden = false; // where the focus is it stays: somebody may be typing
+}
+
+function forgetOffer() {
+  offered = null;
+  $("other").hidden = true;
+  $("other-text").replaceChildren();
+}
+
+function stay() {
+  const focused = has($("other"));
+  forgetOffer();
+  if (focused) $("stage-title").focus({ preventScroll: true });
 }
 
 function pathRoom() {
@@ -107,6 +135,9 @@ export function startDoor(ways) {
   });
   $("leave").addEventListener("click", () => page.room?.disconnect());
   $("again").addEventListener("click", () => how.again());
+  $("other-join").addEventListener("click", () => offered && how.join(offered.token, offered.room));
+  $("other-stay").addEventListener("click", stay);
+  $("other").addEventListener("keydown", (e) => e.key === "Escape" && stay());
   addEventListener("hashchange", fromAddress);
   for (const change of ["online", "offline"]) addEventListener(change, () => page.room && state(page.room.state));
   if (pathRoom()) setText($("room"), pathRoom());

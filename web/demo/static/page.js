@@ -44,11 +44,11 @@ export function say(parts, bad = false) {
 /** denied is what else wants to know of refusals: the panel with the token. */
 export const denied = { tell: () => {} };
 
-/** refused says in words that something was refused, and why. */
-export function refused(what, error) {
+/** refused says in words that something was refused, and why; tell is where. */
+export function refused(what, error, tell = say) {
   if (error.permission) denied.tell(error);
   const why = refusalWords(error);
-  say([...[what].flat(), `: ${why}`], true);
+  tell([...[what].flat(), `: ${why}`], true);
   note([...[what].flat(), `: ${why}`], true);
   return why;
 }

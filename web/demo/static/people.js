@@ -1,7 +1,9 @@
 // Who is here, and what a host may do with each.
 
 import { $, el, icon, setText, shorten, theirs } from "./dom.js";
+import { firstIn, has, neighbour } from "./focus.js";
 import { handIsUp, isHost, keyOf, me, note, page, plainName, refused, say, sourcesOf } from "./page.js";
+import { removeButton } from "./remove.js";
 import { whyPanel } from "./why.js";
 
 const rows = new Map(); // key → row
@@ -26,13 +28,19 @@ function chips(p) {
   return list;
 }
 
+// tell says beside the list what came of something that was done there.
+function tell(parts, bad = false) {
+  $("people-word").replaceChildren(...[parts].flat());
+  $("people-word").classList.toggle("bad", bad);
+}
+
 // ask does something with the server, and says in words when it is refused.
 async function ask(what, does) {
   try {
     await does();
-    say(`${what}: done.`);
+    tell([theirs(what), ": done."]);
   } catch (error) {
-    refused([theirs(what)], error);
+    refused([theirs(what)], error, tell);
   }
 }
 
@@ -41,8 +49,18 @@ const setSources = (p, list, more = {}) =>
 
 function button(p, action, text, act, className = "quiet") {
   const b = el("button", { type: "button", class: className, data: { action } }, text);
-  b.addEventListener("click", () => act(b));
+  b.addEventListener("click", () => {
+    if (b.ariaDisabled === "true") tell([theirs(b.title)]);
+    else act();
+  });
   return b;
+}
+
+// idle marks a button that has nothing to do now, and says why. It is not disabled:
+// that would take the focus away from whoever has just pressed it.
+function idle(b, why) {
+  b.ariaDisabled = String(why !== "");
+  b.title = why;
 }
 
 function box(p, action, text, set) {
@@ -83,32 +101,28 @@ function controls(p) {
     }
     showHidden();
   }));
-  const remove = button(p, "remove", "Remove", (b) => {
-    if (b.classList.contains("sure")) return ask(`Removing ${name()}`, () => p.remove());
-    b.classList.add("sure");
-    b.textContent = "Remove for good?";
-    b.addEventListener("blur", () => {
-      b.classList.remove("sure");
-      b.textContent = "Remove";
-    }, { once: true });
-  }, "quiet danger");
+  const remove = removeButton(name, () => ask(`Removing ${name()}`, () => p.remove()), tell);
   const summary = el("summary", { class: "quiet", data: { action: "more" } }, "More");
   const more = el("details", {}, summary,
     el("fieldset", {}, el("legend", {}, "May use"), camera.label, microphone.label, screen.label, chat.label),
-    el("div", { class: "actions" }, mute, dark, hide, remove),
+    el("div", { class: "actions" }, mute, dark, hide, remove.button),
     whyPanel(p));
+  more.addEventListener("toggle", () => more.open && more.scrollIntoView({ block: "nearest" }));
   const element = el("div", { class: "controls-of", role: "group" }, promote, more);
   const update = () => {
     const may = p.permissions, from = sourcesOf(may), n = name();
     setText(promote, may.canPublish ? "Demote" : "Promote");
     promote.dataset.action = may.canPublish ? "demote" : "promote";
     promote.className = may.canPublish ? "quiet" : "";
-    for (const b of [promote, mute, dark, hide, remove, summary]) b.ariaLabel = `${b.textContent}: ${n}`;
+    remove.update();
+    promote.title = may.canPublish ? "Takes camera, microphone and screen away" : "Brings on stage, with camera and microphone";
+    hide.title = "Nobody sees a hidden person, who may go on listening";
+    for (const b of [promote, mute, dark, hide, summary]) b.ariaLabel = `${b.textContent}: ${n}`;
     for (const [part, on] of [[camera, from.includes("camera")], [microphone, from.includes("microphone")],
       [screen, from.includes("screen_share")], [chat, may.canPublishData]]) part.input.checked = on;
     element.ariaLabel = `As host: ${n}`;
-    mute.disabled = !p.isMicrophoneEnabled;
-    dark.disabled = !p.isCameraEnabled;
+    idle(mute, p.isMicrophoneEnabled ? "" : `The microphone of ${n} is off.`);
+    idle(dark, p.isCameraEnabled ? "" : `The camera of ${n} is off.`);
   };
   return { element, update };
 }
@@ -139,8 +153,10 @@ export function showPerson(p) {
     row.controls = controls(p);
     row.element.append(row.controls.element);
   } else if (!moderates && row.controls) {
+    const focused = has(row.controls.element);
     row.controls.element.remove();
     row.controls = null;
+    if (focused) $("people-title").focus();
   }
   row.controls?.update();
   place(row, p.permissions.canPublish ? $("speakers") : handIsUp(p) ? $("asking") : $("audience"));
@@ -167,21 +183,54 @@ function place(row, list) {
   focused?.focus();
 }
 
+/** dropPerson takes somebody's row away. The focus goes to whoever is next. */
 export function dropPerson(p) {
-  rows.get(keyOf(p))?.element.remove();
+  const row = rows.get(keyOf(p));
+  if (!row) return;
+  if (has(row.element)) {
+    if (hidden.has(p.identity)) showHidden();
+    (hiddenButton(p.identity) ?? neighbour(row.element, rowsInOrder()) ?? $("people-title")).focus();
+  }
+  row.element.remove();
   rows.delete(keyOf(p));
   showCount();
 }
 
-export function showPeople() {
-  for (const row of rows.values()) row.element.remove();
-  rows.clear();
-  for (const p of [me(), ...page.room.remoteParticipants.values()]) showPerson(p);
-  showHidden();
-  showCount();
+const rowsInOrder = () => document.querySelectorAll("#people li[data-identity]");
+
+const hiddenButton = (identity) => [...$("hidden").children].find((e) => e.dataset.hidden === identity)?.querySelector("button");
+
+const rowOf = (identity) => [...rows.values()].find((row) => row.p.identity === identity);
+
+// control is one of somebody's, by what it does; else the first that there is.
+function control(identity, action) {
+  const row = rowOf(identity);
+  if (!row) return null;
+  return [...row.element.querySelectorAll("[data-action]")].find((e) => e.dataset.action === action && e.checkVisibility()) ?? firstIn(row.element);
 }
 
-export const forgetHidden = () => hidden.clear();
+/** showPeople shows those who are here, and nobody else. The focus stays where it is as long as there is such a place. */
+export function showPeople() {
+  const focused = has($("people")) ? document.activeElement : null;
+  const at = focused && { identity: focused.closest("[data-identity]")?.dataset.identity, action: focused.dataset.action };
+  const all = [me(), ...page.room.remoteParticipants.values()];
+  const here = new Set(all.map(keyOf));
+  for (const [key, row] of rows) {
+    if (here.has(key)) continue;
+    row.element.remove();
+    rows.delete(key);
+  }
+  for (const p of all) showPerson(p);
+  showHidden();
+  showCount();
+  if (focused && document.activeElement !== focused) (control(at.identity, at.action) ?? $("people-title")).focus();
+}
+
+/** forget is for another room: whom this page had hidden, and what was done there. */
+export function forget() {
+  hidden.clear();
+  tell("");
+}
 
 export function showCount() {
   if (!page.room) return;
@@ -196,6 +245,7 @@ export function showCount() {
 // showHidden lists whom this page has hidden: nobody sees them, so that they are
 // in no other list.
 function showHidden() {
+  const at = has($("hidden")) ? document.activeElement.closest("[data-hidden]").dataset.hidden : null;
   $("hidden").replaceChildren(...[...hidden].map(([identity, { name, permissions }]) => {
     const back = el("button", { type: "button", class: "quiet", data: { action: "show" }, ariaLabel: `Show again: ${name}` }, "Show again");
     back.addEventListener("click", () => ask(`Showing ${shorten(name, 60)}`, async () => {
@@ -209,6 +259,14 @@ function showHidden() {
     return el("li", { data: { hidden: identity } }, theirs(name, "name"), " ", back);
   }));
   $("hidden-title").hidden = hidden.size === 0;
+  if (at !== null) (hiddenButton(at) ?? control(at) ?? firstIn($("hidden")) ?? $("people-title")).focus();
+}
+
+/** startPeople has what was said beside the list go when its reader does. */
+export function startPeople() {
+  $("people").addEventListener("focusout", (e) => {
+    if (e.relatedTarget && !$("people").contains(e.relatedTarget)) tell("");
+  });
 }
 
 /** raised is told when somebody asks to speak. */
