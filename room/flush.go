@@ -46,15 +46,9 @@ func (b *Batch) add(o *outbox) { b.dirty = append(b.dirty, o) }
 // later runs f in Flush, outside of all locks.
 func (b *Batch) later(f func()) { b.work = append(b.work, f) }
 
-// note logs in Flush what happened to one of many people. That is for looking
-// closely: a line for each would be most of a large server's log, and of the cost
-// of a join.
-func (b *Batch) note(what string, about func() []any) {
-	log := b.rooms.cfg.Log
-	if log.Enabled(context.Background(), slog.LevelDebug) {
-		b.later(func() { log.Debug(what, about()...) })
-	}
-}
+// watched reports whether somebody looks closely: a line of log for each of many
+// people would be most of a large server's log, and of the cost of a join.
+func (rs *Rooms) watched() bool { return rs.cfg.Log.Enabled(context.Background(), slog.LevelDebug) }
 
 // Len is the number of outboxes waiting to be written.
 func (b *Batch) Len() int { return len(b.dirty) }

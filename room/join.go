@@ -250,9 +250,12 @@ func (r *Room) seatLocked(b *Batch, p *Participant, replaced []*Participant) {
 	}
 	r.audience.enter(p.listener)
 	r.observeLocked(&Occurrence{Occasion: ParticipantEntered, Participant: p.info})
-	b.note("participant joined", func() []any {
-		return []any{"project", r.Project, "room", r.Name, "identity", p.Identity, "session", p.SID, "key", p.grant.KeyID, "hidden", hidden}
-	})
+	if r.rooms.watched() {
+		b.later(func() {
+			r.rooms.cfg.Log.Debug("participant joined", "project", r.Project, "room", r.Name,
+				"identity", p.Identity, "session", p.SID, "key", p.grant.KeyID, "hidden", hidden)
+		})
+	}
 }
 
 // beginLocked tells p, right after its snapshot, what it receives already.

@@ -268,9 +268,12 @@ func (r *Room) unseatLocked(p *Participant, final Final) {
 func (r *Room) goneLocked(b *Batch, p *Participant, final Final) {
 	r.rooms.metrics.leaves.WithLabelValues(string(final.Reason)).Inc()
 	r.observeLocked(&Occurrence{Occasion: ParticipantDeparted, Participant: p.info, Reason: final.Reason})
-	b.note("participant left", func() []any {
-		return []any{"project", r.Project, "room", r.Name, "identity", p.Identity, "session", p.SID, "reason", string(final.Reason)}
-	})
+	if r.rooms.watched() {
+		b.later(func() {
+			r.rooms.cfg.Log.Debug("participant left", "project", r.Project, "room", r.Name,
+				"identity", p.Identity, "session", p.SID, "reason", string(final.Reason))
+		})
+	}
 }
 
 // evictLocked takes p out of the room and tells the others.

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 )
 
-// scan reads the messages that come most, data and acknowledgements, without
-// reflection. It reports false, and m is worth nothing, when the text is not one
+// scan reads the messages that come most, joins, data and acknowledgements,
+// without reflection. It reports false, and m is worth nothing, when the text is not one
 // of those as clients usually write them; then encoding/json has the word, which
 // says the same of all that scan accepts.
 func scan(b []byte, m *Message) bool {
@@ -32,6 +32,8 @@ func scan(b []byte, m *Message) bool {
 				m.Type = "ack"
 			case "ping":
 				m.Type = "ping"
+			case "join":
+				m.Type = "join"
 			default:
 				is = false
 			}
@@ -42,6 +44,11 @@ func scan(b []byte, m *Message) bool {
 		case "received":
 			f = fieldReceived
 			m.Received, ok = s.number()
+		case "token":
+			f = fieldToken
+			var v []byte
+			v, ok = s.plainString()
+			m.Token = string(v)
 		case "topic":
 			f = fieldTopic
 			var v []byte
@@ -82,6 +89,7 @@ const (
 	fieldType field = 1 << iota
 	fieldID
 	fieldReceived
+	fieldToken
 	fieldTopic
 	fieldReliable
 	fieldPayload

@@ -13,6 +13,8 @@ func TestScan(t *testing.T) {
 		`{"type":"ack","received":32}`,
 		`{"received":0,"type":"ack"}`,
 		`{"type":"ping"}`,
+		`{"type":"join"}`,
+		`{"type":"join","token":"eyJ.x_-.y"}`,
 		` { "type" : "ping" , "id" : 7 } `,
 		`{"type":"publishData","payload":"x"}`,
 		`{"type":"publishData","payload":{"a":[1,{"b":"}\""}]},"topic":"chat","reliable":false,"id":12}`,
@@ -46,6 +48,7 @@ func TestScan(t *testing.T) {
 func FuzzScan(f *testing.F) {
 	f.Add([]byte(`{"type":"publishData","payload":{"a":[1,"\"}"]},"topic":"chat","reliable":false,"id":12}`))
 	f.Add([]byte(`{"type":"ack","received":32}`))
+	f.Add([]byte(`{"type":"join","token":"eyJ.x_-.y"}`))
 	f.Fuzz(func(t *testing.T, text []byte) { agrees(t, text) })
 }
 
