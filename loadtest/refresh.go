@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"strconv"
 	"sync"
@@ -125,7 +126,8 @@ func (r *run) changeAttributes() error {
 			slots <- struct{}{}
 			changing.Go(func() {
 				defer func() { <-slots }()
-				if err := r.patch(r.ctx, p.group.name, p.identity, map[string]any{"attributes": map[string]string{"n": value}}); err != nil {
+				// A call that has begun is not broken off: its outcome would not be known.
+				if err := r.patch(context.WithoutCancel(r.ctx), p.group.name, p.identity, map[string]any{"attributes": map[string]string{"n": value}}); err != nil {
 					r.fail("api: " + err.Error())
 					return
 				}
