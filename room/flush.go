@@ -12,6 +12,7 @@ import (
 const (
 	flushInline = 64  // outboxes that whoever filled them writes itself
 	flushChunk  = 256 // outboxes that a flusher takes at once
+	signedFirst = 64  // tokens that are signed before anything is written, so that one write takes both
 )
 
 // A Batch collects what operations on rooms leave to be done outside of the
@@ -66,7 +67,7 @@ func (b *Batch) FlushHere() { b.flush(math.MaxInt) }
 // be called again, for the rest.
 func (b *Batch) flush(inline int) {
 	for len(b.refresh) > 0 || len(b.work) > 0 {
-		if len(b.refresh) > 1 {
+		if len(b.refresh) > signedFirst {
 			b.write(inline) // it should not wait for many signatures
 		}
 		for len(b.work) > 0 {
