@@ -44,6 +44,14 @@ type Grant struct {
 	Metadata    string
 	Attributes  map[string]string
 
+	// Groups are what the holder belongs to, for rooms whose access list names
+	// groups.
+	Groups []string
+	// Organization is the tenant that a token which names no room is confined
+	// to: it reaches only rooms of that organization. Empty means
+	// [DefaultOrganization].
+	Organization string
+
 	Room       string // empty: the token names none
 	Join       bool   // may enter Room
 	CreateRoom bool   // may make a room, by joining or by a server API
@@ -56,13 +64,16 @@ type Grant struct {
 	// see [Kind.Dependent].
 	Dependent bool
 
-	Base       []Say // the token's layers, weakest first
+	Base       []Say // the token's own layers, weakest first; see [Format].Base
 	RoomConfig RoomConfig
 
 	// Claims is the signed payload as it came, so that a refreshed token can
 	// carry every claim of the original.
 	Claims json.RawMessage
 }
+
+// DefaultOrganization is the organization of rooms and tokens that name none.
+const DefaultOrganization = "default"
 
 // AnonymousPrefix begins the identities that the server makes for people who
 // come without one. No token may claim such an identity.
@@ -200,6 +211,12 @@ type Format interface {
 	// fills in what the payload says. Its errors wrap [ErrMalformed] or
 	// [ErrNoIdentity].
 	Decode(payload []byte, g *Grant) error
+	// Base returns the layers that decide what the holder may do in a room,
+	// weakest first, before anything was stated there: the token's own, or what
+	// the room's access list says. The list is nil in a room that has none.
+	// Without any layer the holder may not be in the room at all. The room's
+	// organization has been checked.
+	Base(g *Grant, room string, list *AccessList) []Say
 	// Refresh returns the claims of a token that tells the present state of a
 	// session, from issued until expires. Every claim of the original is kept.
 	Refresh(g *Grant, now Current, keyID string, issued, expires time.Time) (json.RawMessage, error)

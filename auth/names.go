@@ -8,6 +8,7 @@ var rightNames = []string{
 	"sendCamera", "sendMicrophone", "sendScreenShare", "sendScreenShareAudio", "sendCustomVideo", "sendCustomAudio",
 	"receiveCamera", "receiveMicrophone", "receiveScreenShare", "receiveScreenShareAudio", "receiveCustomVideo", "receiveCustomAudio", "receiveDataTracks",
 	"sendData", "sendPresence", "updateOwnMetadata", "readStorage", "writeStorage",
+	"readPublicComments", "writePublicComments", "readPrivateComments", "writePrivateComments", "readFeeds", "writeFeeds",
 	"moderateParticipants", "moderateStreaming", "moderateTranscription", "owner",
 	"subscribeMetrics", "manageAgents", "hidden",
 }

@@ -9,7 +9,7 @@ import (
 // Rights is a set of things a participant may do. It is the union of what the
 // LiveKit, Liveblocks and Daily tokens can express; each token format maps its
 // own words onto it and back.
-type Rights uint32
+type Rights uint64
 
 const (
 	// SendCamera and the five that follow allow publishing tracks from one
@@ -41,6 +41,15 @@ const (
 	// ReadStorage and WriteStorage allow reading and changing a room's document.
 	ReadStorage
 	WriteStorage
+	// ReadPublicComments and the five that follow are Liveblocks' rights to
+	// comments and feeds. They are resolved and told to clients, and nothing
+	// here is governed by them yet.
+	ReadPublicComments
+	WritePublicComments
+	ReadPrivateComments
+	WritePrivateComments
+	ReadFeeds
+	WriteFeeds
 
 	// ModerateParticipants allows changing, muting and removing others.
 	ModerateParticipants
@@ -81,7 +90,7 @@ func (r Rights) Any(want Rights) bool { return r&want != 0 }
 // Each calls f with each right in r, lowest first.
 func (r Rights) Each(f func(Rights)) {
 	for r != 0 {
-		one := Rights(1) << bits.TrailingZeros32(uint32(r))
+		one := Rights(1) << bits.TrailingZeros64(uint64(r))
 		f(one)
 		r &^= one
 	}
