@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 )
 
 // A connection is one WebSocket of a person: the handshake, framing, pings.
@@ -151,9 +153,24 @@ func (c *connection) failure(err error) string {
 	case errors.As(err, &refused):
 		return "handshake: " + refused.status
 	case !c.open:
-		return "dial: " + err.Error()
+		return "dial: " + withoutAddress(err)
 	}
-	return "cut: " + err.Error()
+	return "cut: " + withoutAddress(err)
+}
+
+// withoutAddress is an error's text less the address that the error of a socket
+// or of a request begins with: a port of its own for each person would make a
+// kind of each failure.
+func withoutAddress(err error) string {
+	var request *url.Error
+	var socket *net.OpError
+	switch {
+	case errors.As(err, &socket):
+		return socket.Op + ": " + socket.Err.Error()
+	case errors.As(err, &request):
+		return request.Op + ": " + request.Err.Error()
+	}
+	return err.Error()
 }
 
 func firstWord(s string) string {

@@ -128,7 +128,7 @@ func (r *run) changeAttributes() error {
 				defer func() { <-slots }()
 				// A call that has begun is not broken off: its outcome would not be known.
 				if err := r.patch(context.WithoutCancel(r.ctx), p.group.name, p.identity, map[string]any{"attributes": map[string]string{"n": value}}); err != nil {
-					r.fail("api: " + err.Error())
+					r.fail("api: " + withoutAddress(err))
 					return
 				}
 				r.counts.published.Add(1)

@@ -103,7 +103,7 @@ func (f *flipping) flip(ctx context.Context, i int) {
 		err := r.permit(context.WithoutCancel(ctx), speaker, permission{CanSubscribe: true})
 		answered := clock()
 		if err != nil {
-			r.fail("api: " + err.Error())
+			r.fail("api: " + withoutAddress(err))
 			return
 		}
 		room.mu.Lock()
@@ -120,7 +120,7 @@ func (f *flipping) flip(ctx context.Context, i int) {
 		room.forbidden[len(room.forbidden)-1][1] = until
 		room.mu.Unlock()
 		if err := r.permit(context.WithoutCancel(ctx), speaker, permission{true, true, true}); err != nil {
-			r.fail("api: " + err.Error())
+			r.fail("api: " + withoutAddress(err))
 			return
 		}
 		f.flips.Add(1)

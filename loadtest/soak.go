@@ -155,7 +155,7 @@ func (s *soak) one() {
 	s.done[name]++
 	s.mu.Unlock()
 	if err != nil {
-		r.fail(name + ": " + err.Error())
+		r.fail(name + ": " + withoutAddress(err))
 	}
 }
 
