@@ -1,10 +1,12 @@
 package auth_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
 	"usher/auth"
+	"usher/auth/liveblocks"
 	"usher/auth/livekit"
 )
 
@@ -38,8 +40,35 @@ func benchToken(b *testing.B) (*auth.Verifier, string) {
 	return auth.NewVerifier(keys, 0), token
 }
 
+// benchIDToken is an ID token as @liveblocks/node has it made.
+func benchIDToken(b *testing.B) (*auth.Verifier, string) {
+	b.Helper()
+	key := liveblocks.NewKey(liveblocks.New(liveblocks.Config{ReadersBroadcast: true}), "acme", auth.Secret(benchSecret))
+	keys, err := auth.NewKeys([]auth.Key{key}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	token, err := liveblocks.IDToken{
+		User: "ada", Groups: []string{"engineering", "design"},
+		Info: json.RawMessage(`{"name":"Ada Lovelace","avatar":"https://example.org/ada.png","color":"#f0f"}`),
+	}.Mint(key, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return auth.NewVerifier(keys, 0), token
+}
+
 func BenchmarkVerify(b *testing.B) {
 	v, token := benchToken(b)
+	benchVerify(b, v, token)
+}
+
+func BenchmarkVerifyLiveblocks(b *testing.B) {
+	v, token := benchIDToken(b)
+	benchVerify(b, v, token)
+}
+
+func benchVerify(b *testing.B, v *auth.Verifier, token string) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(token)))
 	for b.Loop() {

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"slices"
@@ -47,16 +48,18 @@ type Grant struct {
 	// Groups are what the holder belongs to, for rooms whose access list names
 	// groups.
 	Groups []string
-	// Organization is the tenant that a token which names no room is confined
-	// to: it reaches only rooms of that organization. Empty means
-	// [DefaultOrganization].
+	// Organization is the tenant that a token is confined to, see
+	// [Grant.Reaches]. Empty: the token knows of none.
 	Organization string
 
 	Room       string // empty: the token names none
 	Join       bool   // may enter Room
 	CreateRoom bool   // may make a room, by joining or by a server API
-	ListRooms  bool
-	RoomAdmin  bool // may administer Room by a server API
+	// CreateListed says that joining may make a room that is missing, with an
+	// access list that is open to all.
+	CreateListed bool
+	ListRooms    bool
+	RoomAdmin    bool // may administer Room by a server API
 	// DestinationRoom is where a RoomAdmin may move people to.
 	DestinationRoom string
 
@@ -67,8 +70,11 @@ type Grant struct {
 	Base       []Say // the token's own layers, weakest first; see [Format].Base
 	RoomConfig RoomConfig
 
+	// Read is what the format's Decode keeps for its Base. It concerns nobody else.
+	Read any
+
 	// Claims is the signed payload as it came, so that a refreshed token can
-	// carry every claim of the original.
+	// carry every claim of the original. Nil for people without a token.
 	Claims json.RawMessage
 }
 
@@ -128,6 +134,17 @@ func (o *Origin) hash() (h TokenHash, ok bool) {
 // from g says where it descends from.
 func (g *Grant) OriginClaim(session string) (json.RawMessage, error) {
 	return json.Marshal(originOf(g, session))
+}
+
+// Reaches reports whether g can enter rooms of an organization. A token that
+// names one reaches only rooms of that, be it refreshed and about one room or
+// not. Of those that name none, one that names its room reaches that, since its
+// signer owns the project, and others reach [DefaultOrganization].
+func (g *Grant) Reaches(organization string) bool {
+	if g.Organization == "" && g.Room != "" {
+		return true
+	}
+	return cmp.Or(g.Organization, DefaultOrganization) == cmp.Or(organization, DefaultOrganization)
 }
 
 // FirstIssued is when the token that g descends from was issued.
@@ -198,13 +215,28 @@ type Current struct {
 	Metadata   string
 	Attributes map[string]string
 	Permission Permission
+	// Base is the layers below what was stated live, as [Format].Base returned
+	// them last. A format whose tokens leave it to the room what their holder may
+	// do tells by them what was denied to the session. Nil: not known.
+	Base []Say
 }
+
+// KeyName is where the tokens of a format name the key that signed them. A key
+// is found in that way and no other.
+type KeyName uint8
+
+const (
+	ByIssuer KeyName = iota // the claim iss
+	ByKeyID                 // the header's kid, of a token without an issuer
+)
 
 // A Format reads and writes one ecosystem's tokens. Its methods may be called
 // concurrently.
 type Format interface {
 	// Name is a word for logs and metrics: "livekit".
 	Name() string
+	// NamesKey says where a token names the key that signed it.
+	NamesKey() KeyName
 	// RequireExpiry reports whether a token without exp is refused.
 	RequireExpiry() bool
 	// Decode reads the payload of a token whose signature and times hold and

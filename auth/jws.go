@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -20,13 +21,23 @@ var method = jwt.SigningMethodHS256
 // token's key is known.
 var parser = jwt.NewParser(jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
 
-// parse takes a token apart and checks its signature with the key that choose
-// returns for the issuer it names.
-func parse(token string, choose func(issuer string) (Key, error)) (*payload, Key, error) {
+// A keyring is where the key of a token is found: [Keys].
+type keyring interface {
+	// choose returns the key of a token that names this issuer, or of one that
+	// names none the key with this id.
+	choose(issuer, id string) (Key, error)
+	// headed returns the id of the key whose tokens made here all begin with
+	// this header.
+	headed(head string) (id string, ok bool)
+}
+
+// parse takes a token apart and checks its signature with the key of the ring
+// that it names.
+func parse(token string, ring keyring) (*payload, Key, error) {
 	if err := oneSpelling(token); err != nil {
 		return nil, Key{}, err
 	}
-	if claims, key, ok := parseUsual(token, choose); ok {
+	if claims, key, ok := parseUsual(token, ring); ok {
 		return claims, key, nil
 	}
 	var (
@@ -36,7 +47,10 @@ func parse(token string, choose func(issuer string) (Key, error)) (*payload, Key
 	_, err := parser.ParseWithClaims(token, &claims, func(t *jwt.Token) (any, error) {
 		err := understood(t)
 		if err == nil {
-			key, err = choose(claims.issuer)
+			err = claims.readHeader(t)
+		}
+		if err == nil {
+			key, err = ring.choose(claims.issuer, claims.keyID)
 		}
 		return []byte(key.Secret), err
 	})
@@ -53,14 +67,21 @@ var usualHeaders = []string{
 	"eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9", // {"typ":"JWT","alg":"HS256"}
 }
 
-// parseUsual is parse for a token with one of those headers and nothing wrong
-// with it: it leaves out what the library does to find out about headers, half
-// of the time that a token takes. Of every other token it reports false, and the
-// library says what is wrong.
-func parseUsual(token string, choose func(issuer string) (Key, error)) (*payload, Key, bool) {
+// parseUsual is parse for a token with one of those headers, or one that a key
+// of the ring signs with, and nothing wrong with it: it leaves out what the
+// library does to find out about headers, half of the time that a token takes.
+// Of every other token it reports false, and the library says what is wrong.
+func parseUsual(token string, ring keyring) (*payload, Key, bool) {
 	head, rest, _ := strings.Cut(token, ".")
 	body, mac, ok := strings.Cut(rest, ".")
-	if !ok || !slices.Contains(usualHeaders, head) {
+	if !ok {
+		return nil, Key{}, false
+	}
+	id, known := "", slices.Contains(usualHeaders, head)
+	if !known {
+		id, known = ring.headed(head)
+	}
+	if !known {
 		return nil, Key{}, false
 	}
 	raw, err := strict.DecodeString(body)
@@ -75,7 +96,10 @@ func parseUsual(token string, choose func(issuer string) (Key, error)) (*payload
 	if claims.read(raw) != nil {
 		return nil, Key{}, false
 	}
-	key, err := choose(claims.issuer)
+	if claims.issuer == "" {
+		claims.keyID = id
+	}
+	key, err := ring.choose(claims.issuer, claims.keyID)
 	if err != nil || method.Verify(token[:len(head)+1+len(body)], signature, []byte(key.Secret)) != nil {
 		return nil, Key{}, false
 	}
@@ -94,6 +118,9 @@ func parseUnverified(token string) (*payload, error) {
 	if err == nil {
 		err = understood(t)
 	}
+	if err == nil {
+		err = claims.readHeader(t)
+	}
 	if err != nil {
 		return nil, parseError(err)
 	}
@@ -110,8 +137,8 @@ func oneSpelling(token string) error {
 }
 
 // understood refuses every algorithm but ours, and extensions that a token says
-// must be understood. Nothing else in a header matters: the key is the
-// issuer's, whatever kid, jku or x5c say.
+// must be understood. Of the rest of a header only kid matters, and that only
+// in a token without an issuer, see readHeader: jku and x5c say nothing here.
 func understood(t *jwt.Token) error {
 	if t.Method != method {
 		return ErrAlgorithm
@@ -122,6 +149,28 @@ func understood(t *jwt.Token) error {
 	if _, ok := t.Header["crit"]; ok {
 		return fmt.Errorf("%w: critical header parameters are not supported", ErrMalformed)
 	}
+	return nil
+}
+
+var errHeader = fmt.Errorf("%w: its header is not JSON in UTF-8", ErrMalformed)
+
+// readHeader reads the id of the key from the header of a token whose payload
+// names no issuer. With an issuer kid means nothing, whatever it says. As with
+// claims, what is read may not come twice. t is understood.
+func (p *payload) readHeader(t *jwt.Token) error {
+	if p.issuer != "" {
+		return nil
+	}
+	head, _, _ := strings.Cut(t.Raw, ".")
+	raw, err := strict.DecodeString(head)
+	if err != nil || !utf8.Valid(raw) {
+		return errHeader
+	}
+	var alg, id string
+	if err := object.Read(raw, object.Field{Name: "alg", Into: &alg}, object.Field{Name: "kid", Into: &id}); err != nil {
+		return &claimsError{err}
+	}
+	p.keyID, _ = t.Header["kid"].(string) // in this case of letters and no other
 	return nil
 }
 
@@ -137,6 +186,8 @@ func parseError(err error) error {
 	switch {
 	case errors.As(err, &claims):
 		return fmt.Errorf("%w: %w", ErrMalformed, claims.problem)
+	case errors.Is(err, errHeader):
+		return errHeader
 	case errors.Is(err, ErrMalformed):
 		return fmt.Errorf("%w: critical header parameters are not supported", ErrMalformed)
 	case errors.Is(err, jwt.ErrTokenMalformed):
@@ -149,21 +200,51 @@ func parseError(err error) error {
 	return ErrMalformed
 }
 
-// header is the first part of every token made here:
-// {"alg":"HS256","typ":"JWT"}.
+// header is the first part of every token made here that names its key as its
+// issuer: {"alg":"HS256","typ":"JWT"}.
 const header = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 
-// Sign returns the HS256 token with the given claims, a JSON object, which it
-// contains byte for byte: the library would encode them anew.
-func Sign(claims json.RawMessage, secret Secret) (string, error) {
-	if !json.Valid(claims) || claims[0] != '{' {
-		return "", errors.New("auth: the claims to sign are not a JSON object")
+// header is the first part of every token that the key signs here.
+func (k Key) header() string {
+	if k.Format.NamesKey() == ByIssuer {
+		return header
 	}
-	return sign(claims, secret)
+	return base64.RawURLEncoding.EncodeToString(append(append([]byte(`{"alg":"HS256","kid":`), object.String(k.ID)...), `,"typ":"JWT"}`...))
 }
 
-// sign is Sign for claims that are known to be an object.
-func sign(claims json.RawMessage, secret Secret) (string, error) {
+// Sign returns the HS256 token with the given claims, a JSON object, which it
+// contains byte for byte: the library would encode them anew. The claims have to
+// name the key that the secret is of; [Key.Sign] also serves formats in which
+// the header does.
+func Sign(claims json.RawMessage, secret Secret) (string, error) {
+	if err := signable(claims); err != nil {
+		return "", err
+	}
+	return sign(header, claims, secret)
+}
+
+// Sign is like [Sign], with the header by which tokens of the key's format are
+// found to be signed with it.
+func (k Key) Sign(claims json.RawMessage) (string, error) {
+	if k.ID == "" || len(k.Secret) == 0 || k.Format == nil {
+		return "", errors.New("auth: a key to sign with needs an id, a secret and a format")
+	}
+	if err := signable(claims); err != nil {
+		return "", err
+	}
+	return sign(k.header(), claims, k.Secret)
+}
+
+func signable(claims json.RawMessage) error {
+	if !json.Valid(claims) || claims[0] != '{' {
+		return errors.New("auth: the claims to sign are not a JSON object")
+	}
+	return nil
+}
+
+// sign returns the token of a header, in base64url, and of claims that are known
+// to be an object.
+func sign(header string, claims json.RawMessage, secret Secret) (string, error) {
 	encoding := base64.RawURLEncoding
 	token := make([]byte, 0, len(header)+encoding.EncodedLen(len(claims))+48)
 	token = append(token, header...)

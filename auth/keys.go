@@ -38,6 +38,7 @@ type Key struct {
 // a reload makes another.
 type Keys struct {
 	byID    map[string]sealed    // static
+	heads   map[string]string    // static; by the header that tokens of a key have, where that names it, its id
 	first   map[[2]string]sealed // static; by project and format name, the one to sign with
 	revoked map[string]struct{}  // static; ids
 }
@@ -51,7 +52,7 @@ type sealed func() Key
 // and all that descends from them, are refused. A project signs with the first
 // key it lists. A key id belongs to one project.
 func NewKeys(keys []Key, revoked []string) (*Keys, error) {
-	k := &Keys{byID: map[string]sealed{}, first: map[[2]string]sealed{}, revoked: map[string]struct{}{}}
+	k := &Keys{byID: map[string]sealed{}, heads: map[string]string{}, first: map[[2]string]sealed{}, revoked: map[string]struct{}{}}
 	for _, id := range revoked {
 		k.revoked[id] = struct{}{}
 	}
@@ -67,6 +68,9 @@ func NewKeys(keys []Key, revoked []string) (*Keys, error) {
 		}
 		seal := func() Key { return key }
 		k.byID[key.ID] = seal
+		if key.Format.NamesKey() == ByKeyID {
+			k.heads[key.header()] = key.ID
+		}
 		slot := [2]string{key.Project, key.Format.Name()}
 		if _, ok := k.first[slot]; !ok {
 			k.first[slot] = seal
@@ -94,16 +98,28 @@ func (k *Keys) Revoked(ids ...string) bool {
 	})
 }
 
-// forIssuer returns the key to verify a token with that names this issuer.
-func (k *Keys) forIssuer(id string) (Key, error) {
+// choose returns the key to verify a token with that names this issuer, or that
+// names none and has this key id in its header. A key is found only in the way
+// its format's tokens name it, so that a token that would be read as one of
+// another format finds none.
+func (k *Keys) choose(issuer, keyID string) (Key, error) {
+	id, way := issuer, ByIssuer
+	if issuer == "" {
+		id, way = keyID, ByKeyID
+	}
 	if k.Revoked(id) {
 		return Key{}, ErrRevokedKey
 	}
 	key, ok := k.Lookup(id)
-	if !ok {
+	if !ok || key.Format.NamesKey() != way {
 		return Key{}, ErrUnknownKey
 	}
 	return key, nil
+}
+
+func (k *Keys) headed(head string) (id string, ok bool) {
+	id, ok = k.heads[head]
+	return id, ok
 }
 
 // SigningKey returns the key to refresh a session with that came with key id:
@@ -122,7 +138,7 @@ func (k *Keys) SigningKey(id, project string, f Format) (Key, bool) {
 // under earlier keys hold no longer, and another can be signed: the key that
 // signed them is not listed any more, or with another secret.
 func (k *Keys) Outdated(g *Grant, earlier *Keys) bool {
-	if g.Format == nil {
+	if g.Format == nil || g.Claims == nil {
 		return false
 	}
 	if _, ok := k.SigningKey(g.KeyID, g.Project, g.Format); !ok {

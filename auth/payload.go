@@ -24,6 +24,7 @@ type payload struct {
 	jwt.MapClaims // nil
 
 	issuer, id                          string
+	keyID                               string // the header's kid, when there is no issuer
 	expires, notBefore, issuedAt, usher json.RawMessage
 
 	raw json.RawMessage

@@ -179,6 +179,19 @@ func (p Permission) Receives(s Source, identity, sid string) bool {
 	return rights.Has(s.Receive())
 }
 
+// ReceivesFromAll reports whether p has no exception by which somebody's tracks
+// may not be received.
+func (p Permission) ReceivesFromAll() bool {
+	for _, exceptions := range []map[string]Rights{p.ReceiveFromIdentity, p.ReceiveFromParticipant} {
+		for _, rights := range exceptions {
+			if !rights.Has(ReceiveTracks) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // Equal reports whether p and q permit the same.
 func (p Permission) Equal(q Permission) bool {
 	return p.Rights == q.Rights &&

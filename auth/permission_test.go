@@ -145,7 +145,7 @@ func TestWhoseTracksAreReceived(t *testing.T) {
 // same as asking Explain about each right.
 func TestResolveAgreesWithItsDefinition(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	rights := func() auth.Rights { return auth.Rights(random.Uint32()) & auth.AllRights }
+	rights := func() auth.Rights { return auth.Rights(random.Uint64()) & auth.AllRights }
 	for range 1000 {
 		base, said, more := token(rights(), rights()), live(rights(), rights()), live(rights(), rights())
 		both := said.Then(more)

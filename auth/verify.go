@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Errors of [Verifier.Verify]. Each may be wrapped with what was wrong; none
+// Errors of [Verifier.Verify] and [Verifier.Refresh]. Each may be wrapped with what was wrong; none
 // ever holds a part of the token.
 var (
 	ErrTooLarge    = errors.New("auth: token too large")
@@ -22,6 +22,7 @@ var (
 	ErrNotYetValid = errors.New("auth: token not valid yet")
 	ErrNoIdentity  = errors.New("auth: token names no identity")
 
+	ErrNoToken      = errors.New("auth: no token to refresh")
 	ErrTooLongLived = errors.New("auth: token lives too long")
 )
 
@@ -67,14 +68,15 @@ func (v *Verifier) MaxTokenBytes() int { return v.maxBytes }
 func (v *Verifier) LimitLife(life time.Duration) { v.maxLife.Store(int64(life)) }
 
 // Verify returns what the token grants. Nothing the token says is believed
-// before its signature holds: its issuer only looks a key up, and that key's
-// configuration fixes project, format and algorithm.
+// before its signature holds: its issuer, or the key id in its header, only
+// looks a key up, and that key's configuration fixes project, format and
+// algorithm.
 func (v *Verifier) Verify(token string) (*Grant, error) {
 	if len(token) > v.maxBytes {
 		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(token), v.maxBytes)
 	}
 	keys := v.keys.Load()
-	claims, key, err := parse(token, keys.forIssuer)
+	claims, key, err := parse(token, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -135,6 +137,9 @@ func ReadUnverified(token string, f Format) (*Grant, error) {
 	}
 	g := claims.grant(token, t, now)
 	g.Format, g.KeyID, g.Origin = f, claims.issuer, origin
+	if claims.issuer == "" {
+		g.KeyID = claims.keyID
+	}
 	if err = f.Decode(g.Claims, g); err != nil && !errors.Is(err, ErrNoIdentity) {
 		return nil, err
 	}
@@ -144,8 +149,12 @@ func ReadUnverified(token string, f Format) (*Grant, error) {
 // Refresh signs a token that tells the present state of a session that came
 // with g: every claim of g, the live state, and where it descends from.
 // It returns [ErrUnknownKey] when the project has no key left to sign with, and
-// [ErrRevokedKey] when g is a revoked key's work.
+// [ErrRevokedKey] when g is a revoked key's work, and [ErrNoToken] for people
+// who came without a token: they have nothing to come back with.
 func (v *Verifier) Refresh(g *Grant, now Current, lifetime time.Duration) (string, error) {
+	if g.Format == nil || g.Claims == nil {
+		return "", ErrNoToken
+	}
 	keys := v.keys.Load()
 	ids := g.KeyIDs()
 	if keys.Revoked(ids...) {
@@ -166,7 +175,7 @@ func (v *Verifier) Refresh(g *Grant, now Current, lifetime time.Duration) (strin
 	if err != nil {
 		return "", fmt.Errorf("auth: refreshing a token: %w", err)
 	}
-	token, err := sign(claims, key.Secret)
+	token, err := sign(key.header(), claims, key.Secret)
 	if err != nil {
 		return "", err
 	}

@@ -26,6 +26,9 @@ var _ auth.Format = Format{}
 // Name returns "livekit".
 func (Format) Name() string { return "livekit" }
 
+// NamesKey is [auth.ByIssuer]: LiveKit writes the API key into iss.
+func (Format) NamesKey() auth.KeyName { return auth.ByIssuer }
+
 // RequireExpiry is true: LiveKit refuses a token without exp, too.
 func (Format) RequireExpiry() bool { return true }
 

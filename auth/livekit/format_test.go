@@ -197,7 +197,7 @@ func TestVideoGrant(t *testing.T) {
 			t.Errorf("%s:\ngot  %s\nwant %s", test.video, got, test.want)
 		}
 		say := g.Base[0]
-		if say.Allow&say.Deny != 0 || say.Allow|say.Deny != auth.AllRights&^(auth.ReadStorage|auth.WriteStorage|auth.Owner) {
+		if say.Allow&say.Deny != 0 || say.Allow|say.Deny != auth.AllRights&^foreign {
 			t.Errorf("%s: the token allows %v and denies %v", test.video, named(say.Allow), named(say.Deny))
 		}
 	}

@@ -43,6 +43,11 @@ func sign(t testing.TB, claims string) string {
 	return token
 }
 
+// foreign is the rights that LiveKit has no words for.
+const foreign = auth.ReadStorage | auth.WriteStorage | auth.Owner |
+	auth.ReadPublicComments | auth.WritePublicComments | auth.ReadPrivateComments | auth.WritePrivateComments |
+	auth.ReadFeeds | auth.WriteFeeds
+
 // words names the rights for people who read failures.
 var words = map[auth.Rights]string{
 	auth.SendCamera: "camera", auth.SendMicrophone: "microphone", auth.SendScreenShare: "screen",
@@ -51,6 +56,9 @@ var words = map[auth.Rights]string{
 	auth.ModerateParticipants: "moderate", auth.ModerateStreaming: "streaming", auth.ModerateTranscription: "transcription",
 	auth.SubscribeMetrics: "metrics", auth.ManageAgents: "agents", auth.Hidden: "hidden",
 	auth.ReadStorage: "readStorage", auth.WriteStorage: "writeStorage", auth.Owner: "owner",
+	auth.ReadPublicComments: "readPublicComments", auth.WritePublicComments: "writePublicComments",
+	auth.ReadPrivateComments: "readPrivateComments", auth.WritePrivateComments: "writePrivateComments",
+	auth.ReadFeeds: "readFeeds", auth.WriteFeeds: "writeFeeds",
 }
 
 func named(r auth.Rights) []string {

@@ -51,7 +51,7 @@ func refreshVideo(payload json.RawMessage, now auth.Current) (json.RawMessage, e
 	}
 
 	live := PermissionOf(now.Permission)
-	live.CanSubscribe = live.CanSubscribe && receivesFromAll(now.Permission)
+	live.CanSubscribe = live.CanSubscribe && now.Permission.ReceivesFromAll() // it is about everybody
 	admin := now.Permission.Allows(moderate)
 	rights := live.rights()
 	if admin {
@@ -78,19 +78,6 @@ func refreshVideo(payload json.RawMessage, now auth.Current) (json.RawMessage, e
 		)
 	}
 	return object.Set(raw, members...)
-}
-
-// receivesFromAll reports whether p has no exception by which somebody's tracks
-// may not be received. LiveKit's canSubscribe is about everybody.
-func receivesFromAll(p auth.Permission) bool {
-	for _, exceptions := range []map[string]auth.Rights{p.ReceiveFromIdentity, p.ReceiveFromParticipant} {
-		for _, rights := range exceptions {
-			if !rights.Has(auth.ReceiveTracks) {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 func flag(b bool) json.RawMessage { return strconv.AppendBool(nil, b) }
