@@ -19,7 +19,7 @@ func (rs *Rooms) Create(project, name string, cfg auth.RoomConfig) (Summary, err
 	if err := firstOf(rs.cfg.Limits.RoomName(name), rs.cfg.Limits.Metadata(cfg.Metadata)); err != nil {
 		return Summary{}, err
 	}
-	r, made, err := rs.open(project, name, true, cfg)
+	r, made, err := rs.open(project, name, true, nil, cfg)
 	if err != nil {
 		return Summary{}, err
 	}

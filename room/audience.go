@@ -24,6 +24,9 @@ type listener struct {
 	outbox        *outbox // static
 	index         int     // in audience.listeners
 	autoSubscribe bool
+	restate       bool          // static; see restate.go
+	since         uint64        // with restate: the last event that its snapshot had
+	restated      atomic.Uint64 // with restate: counts its snapshots
 	subs          map[*feed]*subscription
 	declined      map[*feed]struct{} // unsubscribed by its own wish
 }

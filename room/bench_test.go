@@ -20,15 +20,15 @@ func (discard) TryWrite(frames [][]byte) (n int, err error) {
 }
 
 func (d discard) WriteSome(frames [][]byte) (int, error) { return d.TryWrite(frames) }
-func (discard) Farewell([]byte, room.Cause)              {}
+func (discard) Farewell([]byte, room.Cause, string)      {}
 func (discard) Hurry()                                   {}
 func (discard) Abort()                                   {}
 
-// text encodes every event as the same bytes.
-type text []byte
+// wireText encodes every event as the same bytes.
+type wireText []byte
 
-func (text) Dialect() int               { return 0 }
-func (t text) Encode(room.Event) []byte { return t }
+func (wireText) Dialect() int               { return 0 }
+func (t wireText) Encode(room.Event) []byte { return t }
 
 // BenchmarkDelivery is what it costs in this package to hand one message to
 // one receiver, without the socket: of a data message and of a video frame, in
@@ -45,7 +45,7 @@ func BenchmarkDelivery(b *testing.B) {
 				batch := rooms.Batch()
 				join := func(identity string) *room.Participant {
 					g := grant(identity)
-					p, err := rooms.Join(batch, room.Join{Grant: g, Room: g.Room, Conn: discard{}, Encoder: text(strings.Repeat("x", 200)), Replay: true, AutoSubscribe: true})
+					p, err := rooms.Join(batch, room.Join{Grant: g, Room: g.Room, Conn: discard{}, Encoder: wireText(strings.Repeat("x", 200)), Replay: true, AutoSubscribe: true})
 					if err != nil {
 						b.Fatal(err)
 					}
@@ -90,5 +90,78 @@ func BenchmarkDelivery(b *testing.B) {
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(receivers), "ns/delivery")
 			})
 		}
+	}
+}
+
+// BenchmarkJoin is what it costs in this package to join a room of a hundred and
+// to leave it, without the socket.
+func BenchmarkJoin(b *testing.B) {
+	rooms, err := room.New(room.Config{AutoCreate: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer rooms.Close()
+	batch := rooms.Batch()
+	join := func(identity string) *room.Participant {
+		g := grant(identity)
+		p, err := rooms.Join(batch, room.Join{Grant: g, Room: g.Room, Conn: discard{}, Encoder: wireText("x"), Replay: true, AutoSubscribe: true})
+		if err != nil {
+			b.Fatal(err)
+		}
+		batch.Flush()
+		return p
+	}
+	for i := range 100 {
+		join(fmt.Sprint(i))
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		p := join("newcomer")
+		if err := p.Leave(room.Call{Generation: 1, Batch: batch}); err != nil {
+			b.Fatal(err)
+		}
+		batch.Flush()
+		batch.Wait()
+	}
+}
+
+// BenchmarkEdit is what it costs to take a right from everybody in a large room,
+// and to give it back, by two edits of its access list, all who are there being
+// told anew. One in ten says something, so that it is in the lists.
+func BenchmarkEdit(b *testing.B) {
+	for _, people := range []int{500, 5000} {
+		b.Run(fmt.Sprint(people), func(b *testing.B) {
+			rooms, err := room.New(room.Config{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer rooms.Close()
+			batch := rooms.Batch()
+			lists := [][]string{reader, writer}
+			if _, err := rooms.CreateLiveblocks(batch, "test", "hall", room.LiveblocksRoom{Access: access(writer...)}); err != nil {
+				b.Fatal(err)
+			}
+			for i := range people {
+				p, err := rooms.Join(batch, room.Join{Grant: idToken(fmt.Sprint(i)), Room: "hall", Conn: discard{}, Encoder: wireText("x"), Restate: true})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if i%10 == 0 {
+					if err := p.UpdatePresence(room.Call{Generation: 1, Batch: batch}, room.Presence{"x": []byte("1")}, true); err != nil {
+						b.Fatal(err)
+					}
+				}
+				batch.Flush()
+			}
+			batch.Wait()
+			b.ReportAllocs()
+			for n := 0; b.Loop(); n++ {
+				if _, err := rooms.UpdateLiveblocks(batch, "test", "hall", room.LiveblocksChange{Default: &lists[n%2]}); err != nil {
+					b.Fatal(err)
+				}
+				batch.Wait()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(people), "ns/person")
+		})
 	}
 }

@@ -110,9 +110,9 @@ func (u *update) settle(b *Batch) (*Info, error) {
 	b.Flush() // nobody else waits for the store
 	problem := u.order.settle()
 	defer b.Flush()
-	// The room may have ended meanwhile, and another life begun.
-	r, ok := u.room.rooms.Lookup(u.room.Project, u.room.Name)
-	if !ok {
+	// The room may have ended meanwhile, and another life begun, by another name.
+	r := u.room.rooms.lifeOf(b, u.room.record)
+	if r == nil {
 		return u.infoOf(last), problem
 	}
 	r.mu.Lock()
@@ -212,7 +212,7 @@ func (r *Room) tellChangeLocked(b *Batch, p *Participant, wasHidden bool, change
 	if wasHidden && !p.permission.Hidden() {
 		r.introduceLocked(b, p)
 	}
-	r.emitAboutLocked(b, p, &ParticipantUpdated{Participant: p.info, Changed: changed})
+	r.emitAboutLocked(b, p, &ParticipantUpdated{Participant: p.info, Changed: changed, Presence: p.presence})
 	if changed&ChangedPermission != 0 {
 		r.audience.permissionChanged(b, p.listener)
 	}
@@ -237,7 +237,10 @@ func (r *Room) applyPermissionLocked(b *Batch, p *Participant) bool {
 			r.unpublishLocked(b, p, f, "not_allowed")
 		}
 	}
-	if len(p.presence) > 0 && !next.Allows(auth.SendPresence) {
+	if p.presence != nil && !next.Allows(auth.SendPresence) {
+		if p.listener.restate {
+			p.withheld = p.presence
+		}
 		p.presence = nil
 		if !was.Hidden() && p.announced { // else nobody has it in a list
 			r.listLocked(b, p)
@@ -246,7 +249,7 @@ func (r *Room) applyPermissionLocked(b *Batch, p *Participant) bool {
 	}
 	if next.Hidden() && !was.Hidden() {
 		if p.announced {
-			r.emitLocked(b, &ParticipantLeft{SID: p.SID, Identity: p.Identity, Reason: Vanished}, nil)
+			r.emitLocked(b, &ParticipantLeft{SID: p.SID, Identity: p.Identity, Actor: p.info.Actor, Reason: Vanished}, p.listener.others())
 		}
 		p.announced, p.listed = false, false
 		r.shown--
@@ -260,8 +263,20 @@ func (r *Room) applyPermissionLocked(b *Batch, p *Participant) bool {
 		if !p.dependent {
 			r.occupied++
 		}
+		if p.info.Actor == 0 { // it took none while it was hidden
+			if n, err := r.rooms.actors.next(); err == nil {
+				p.changeInfo(func(i *Info) { i.Actor = n })
+			}
+		}
 	}
 	p.permission = next
+	if p.withheld != nil && next.Allows(auth.SendPresence) {
+		p.presence, p.withheld = p.withheld, nil
+		if !next.Hidden() && p.announced {
+			r.listLocked(b, p)
+			r.presentLocked(b, p)
+		}
+	}
 	return true
 }
 

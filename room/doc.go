@@ -23,9 +23,27 @@
 // more, and whoever is told of it gets nothing of that kind afterwards.
 // Encoding, signing and writing happen after the unlock, in [Batch.Flush].
 //
+// # A record and a life
+//
+// A room's record is durable: what server APIs have made of it, a part for each,
+// and what was stated about people. Its life is the people in it, a [Room], which
+// begins when somebody comes; a record alone has none. The record has an id, and
+// its name is an index. What lets somebody in is asked under the room's mutex: of
+// the token, and of the access list if the token leaves it to that, at that moment
+// (entry.go).
+//
+// An edit of the access list goes to the store behind those before it, in groups.
+// Until it is durable nobody has more than by the list before and the list after
+// it: so it takes away before it is written, and gives afterwards. If it cannot be
+// written, what it takes stays taken (part.go). Narrowing wins over what was
+// allowed live: to those who are there at once; of others the record remembers
+// what each level of the list has lost, for when they come (losses.go).
+//
 // # Locks
 //
-// In this order, none while holding a later one: Rooms.mu, Room.mu, Outbox.mu.
-// Revocations has a mutex of its own, a leaf below all of them. Under a lock
-// there are only memory operations. Two rooms are never locked together.
+// In this order, none while holding a later one: Rooms.mu, Room.mu, Outbox.mu;
+// below a room's a record's mu, below that the listing's. Revocations, actor
+// numbers, early tokens and touched records have a mutex of their own each, a leaf
+// below all of them. Under a lock there are only memory operations, and, when a
+// record changes, its encoding for the store. Two rooms are never locked together.
 package room

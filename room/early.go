@@ -24,12 +24,21 @@ type earlyToken struct {
 	session string
 }
 
-// note remembers the token of somebody who joins, if it is early.
-func (e *early) note(k personKey, g *auth.Grant, session string) {
+// noteEarly remembers the token of somebody who joins, if it is early, by both
+// names of a room that has got another one.
+func (r *Room) noteEarly(p *Participant) {
 	now := time.Now()
-	if !g.FirstIssued().After(now) {
+	if !p.grant.FirstIssued().After(now) {
 		return
 	}
+	e := &r.rooms.early
+	e.note(personKey{r.Project, r.Name, p.Identity}, p.grant, p.SID, now)
+	if k := r.record.name(); k != r.key() { // after the note: see [early.rename]
+		e.note(personKey{k.project, k.name, p.Identity}, p.grant, p.SID, now)
+	}
+}
+
+func (e *early) note(k personKey, g *auth.Grant, session string, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.shown == nil {
@@ -57,7 +66,7 @@ func (e *early) reached(rv Revocation) (what shown) {
 		}
 		for _, t := range list {
 			if rv.KeyID == "" || slices.Contains(t.grant.KeyIDs(), rv.KeyID) {
-				what.tokens = append(what.tokens, t.grant.TokenHash, t.grant.FirstTokenHash())
+				what.hash(t.grant)
 				what.sessions = append(what.sessions, t.session)
 			}
 		}
@@ -74,6 +83,19 @@ func (e *early) latest(k personKey, at time.Time) time.Time {
 		at = later(at, t.grant.FirstIssued())
 	}
 	return at
+}
+
+// rename has what was shown in a room count under its new name, too. The record
+// has that name already: what is shown from here on is noted by both.
+func (e *early) rename(from, to key) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for k, list := range e.shown {
+		if (key{k.project, k.room}) == from {
+			there := personKey{to.project, to.name, k.identity}
+			e.shown[there] = slices.Concat(e.shown[there], list)
+		}
+	}
 }
 
 func (e *early) sweep(now time.Time) {

@@ -14,6 +14,9 @@ var (
 	ErrNotAllowed    = errors.New("room: not allowed")        // Join, and every request
 	ErrNoSession     = errors.New("room: session not found")  // Resume
 	ErrClosed        = errors.New("room: server is stopping") // Join, Resume
+	// ErrOrganization is an [ErrNotAllowed]: the token is confined to another
+	// organization than the room is of.
+	ErrOrganization = fmt.Errorf("%w: the room is of another organization", ErrNotAllowed)
 )
 
 // Errors of requests.
@@ -39,6 +42,8 @@ var (
 	// ErrRemoteUnmute means that only the publisher can unmute a track.
 	ErrRemoteUnmute = errors.New("room: only the publisher can unmute a track")
 	ErrNoRevocation = errors.New("room: revocation does not exist")
+	// ErrExists means that what is to be made is there already.
+	ErrExists = errors.New("room: exists already")
 )
 
 // A LimitError says which limit something exceeded. It is the same on every
@@ -80,6 +85,9 @@ func (e *deniedError) Is(target error) bool { return target == ErrNotAllowed }
 type Final struct {
 	Reason Reason
 	Cause  Cause
+	// Detail is more for the close frame, where there is more to say: the new name
+	// of a room, why somebody lost access.
+	Detail string
 }
 
 // A Cause is why the server ends a connection. Each dialect has its own code
@@ -96,6 +104,8 @@ const (
 	CauseShutdown
 	CauseSlow
 	CausePingTimeout
-	CauseMoved   // it goes on in another room
-	CauseRevoked // its token was, or what it descends from
+	CauseMoved      // it goes on in another room
+	CauseRevoked    // its token was, or what it descends from
+	CauseAccessLost // what the room says of it has changed: it may not be there any more
+	CauseRenamed    // the room has another name, which is the detail
 )

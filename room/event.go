@@ -49,9 +49,14 @@ type Info struct {
 	Attributes  map[string]string
 	Permission  auth.Permission
 	Recorder    bool
-	Tracks      []*TrackInfo
-	JoinedAt    time.Time
-	Version     uint64
+	// Dialect is that of its connection, see [Encoder].
+	Dialect  uint8
+	Tracks   []*TrackInfo
+	JoinedAt time.Time
+	Version  uint64
+	// Actor is the participant's number for clients that want one. It is
+	// never given twice, in no room; 0 stands for nobody.
+	Actor uint64
 
 	encoded memo
 }
@@ -121,12 +126,14 @@ type (
 	ParticipantJoined struct {
 		Seq         uint64
 		Participant *Info
+		Presence    Presence // its present one; nil: none yet
 	}
 
 	// ParticipantLeft tells that somebody is gone, or has become hidden.
 	ParticipantLeft struct {
 		Seq           uint64
 		SID, Identity string
+		Actor         uint64
 		Reason        Reason
 	}
 
@@ -136,6 +143,7 @@ type (
 		Seq         uint64
 		Participant *Info
 		Changed     Changed
+		Presence    Presence // its present one; nil: none yet
 	}
 
 	// Changes is what one tick of a big room brought. Each change has a
@@ -182,8 +190,9 @@ type (
 
 	// PresenceUpdated tells the present value of somebody's presence.
 	PresenceUpdated struct {
-		SID      string
-		Presence Presence
+		SID         string
+		Participant *Info
+		Presence    Presence // nil: it has none any more
 	}
 
 	// TrackSubscribed tells that frames of a track follow.
@@ -245,7 +254,10 @@ type (
 )
 
 // A Sender is who a message came from.
-type Sender struct{ SID, Identity string }
+type Sender struct {
+	SID, Identity string
+	Actor         uint64
+}
 
 // Presence is a participant's presence: opaque values by key. It is replaced,
 // never changed.
@@ -271,8 +283,13 @@ func (*RemoteCall) event()         {}
 func (*Pong) event()               {}
 func (*Reply) event()              {}
 
-// Dialects is how many encodings of one event can exist side by side.
-const Dialects = 3
+// Dialects is how many encodings of one event can exist side by side: the native
+// one is 0, 1 is LiveKit's.
+const Dialects = 4
+
+// LiveblocksDialect is the first of the two that Liveblocks' protocol has. Leases
+// look as if they had come by it.
+const LiveblocksDialect = 2
 
 // An Encoder turns events into frames of one dialect. Encode is called outside
 // all locks, may be called concurrently, and must not keep the event.

@@ -1,7 +1,6 @@
 package room
 
 import (
-	"slices"
 	"time"
 
 	"usher/auth"
@@ -31,23 +30,42 @@ func (rs *Rooms) Explain(project, room string, t Target) (*Info, []Layer, error)
 	rec := rs.records[key{project, room}]
 	rs.mu.Unlock()
 	if rec != nil && t.SID == "" {
+		layers := rs.explainAbsent(rec, t.Identity)
 		rec.mu.Lock()
 		defer rec.mu.Unlock()
 		if who := rec.people[t.Identity]; who != nil {
-			if list := append(slices.Clip(who.inForce), who.early()...); len(list) > 0 {
-				return nil, layersOf(list), nil
-			}
+			layers = append(layers, layersOf(who.now(func(*statement) bool { return true }))...)
+		}
+		if len(layers) > 0 {
+			return nil, layers, nil
 		}
 	}
 	return nil, nil, ErrNoParticipant
 }
 
+// explainAbsent is what the room's access list says of somebody who is not there,
+// as far as that needs no groups.
+func (rs *Rooms) explainAbsent(rec *record, identity string) (layers []Layer) {
+	f, in, k := rs.cfg.AccessLists, rec.parts(), rec.name()
+	if f == nil || len(in) == 0 || in[0] == nil {
+		return nil
+	}
+	for _, say := range f.Base(absent(f, k.project, identity, in[0]), k.name, &in[0].Access) {
+		layers = append(layers, Layer{Say: say, At: in[0].Changed})
+	}
+	return layers
+}
+
 func (p *Participant) explainLocked() []Layer {
 	var layers []Layer
-	for _, say := range p.base {
-		layers = append(layers, Layer{Say: say, At: p.grant.FirstIssued()})
-	}
 	rec := p.room.record
+	at := p.grant.FirstIssued()
+	if in := rec.parts(); len(in) > 0 && in[0] != nil && governed(p.grant, p.room.Name) {
+		at = in[0].Changed // it is the access list's word, not the token's
+	}
+	for _, say := range p.base {
+		layers = append(layers, Layer{Say: say, At: at})
+	}
 	rec.mu.Lock()
 	layers = append(layers, layersOf(rec.liveLocked(p.Identity, p.room.ID, p.grant))...)
 	rec.mu.Unlock()

@@ -400,7 +400,7 @@ func (o *outbox) depart(d departure) {
 			rest = append(rest, f.bytes(o.encoder)...)
 		}
 	}
-	d.conn.Farewell(rest, d.cause)
+	d.conn.Farewell(rest, d.cause, d.detail)
 }
 
 // outboxes is what all outboxes share.

@@ -38,8 +38,8 @@ type frame struct {
 	raw     []byte // the same in every dialect
 	encoded memo
 
-	// Of latest frames: whose presence, and its version.
-	source  *Participant
+	// Of latest frames: the version, and which is the present one.
+	current *atomic.Uint64
 	version uint64
 
 	// Of frames of a track.
@@ -66,7 +66,7 @@ func (f *frame) bytes(e Encoder) []byte {
 // overtaken reports whether a later frame of the same source exists. It is
 // in the same outbox, or about to be: both are placed under the room's mutex.
 func (f *frame) overtaken() bool {
-	return f.class == latest && f.source.presenceVersion.Load() != f.version
+	return f.class == latest && f.current.Load() != f.version
 }
 
 // size of a snapshot's own bytes, for the bounds of an outbox.

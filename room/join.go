@@ -39,6 +39,7 @@ type Participant struct {
 	final       *Final       // set when it is no member any more
 	successor   *Participant // that it goes on as, in another room
 	grace       *time.Timer  // runs while it is not connected
+	lease       *lease       // of one without a connection
 	base        []auth.Say
 	live        auth.Say // what was stated about this participant alone
 	liveAt      time.Time
@@ -49,7 +50,8 @@ type Participant struct {
 	listed      bool // all were
 	tracks      []*feed
 	presence    Presence
-	claims      uint64 // counts the changes that a token tells
+	withheld    Presence // was taken with the right to have one; its client does not say it again
+	claims      uint64   // counts the changes that a token tells
 	refreshDue  bool
 }
 
@@ -61,6 +63,10 @@ type Join struct {
 	Encoder       Encoder
 	Replay        bool // the dialect can resume
 	AutoSubscribe bool
+	// Restate says that the dialect has no word for a change of oneself: its
+	// listener is told by another [Snapshot], and of nothing that a snapshot
+	// had already.
+	Restate bool
 	// Admit is asked last, under the room's mutex: whether the token's key is
 	// still good. It only reads memory.
 	Admit func() error
@@ -130,14 +136,13 @@ func (rs *Rooms) join(b *Batch, j Join) (*Participant, error) {
 		rooms: rs, grant: g, admit: j.Admit, format: g.Format.Name(), Identity: g.Identity,
 		SID:       rs.newSID("PA_"),
 		dependent: g.Kind.Dependent() || g.Dependent,
-		base:      g.Base,
 		connected: true, generation: 1,
 	}
 	_, _ = rand.Read(p.secret[:]) // never fails
-	p.listener = &listener{participant: p, autoSubscribe: j.AutoSubscribe,
+	p.listener = &listener{participant: p, autoSubscribe: j.AutoSubscribe, restate: j.Restate,
 		outbox: &outbox{shared: rs.shared, encoder: j.Encoder, replay: j.Replay}}
 
-	r, made, err := rs.open(g.Project, j.Room, rs.cfg.AutoCreate || g.CreateRoom, g.RoomConfig)
+	r, made, err := rs.open(g.Project, j.Room, rs.mayMake(g), g, g.RoomConfig)
 	if err != nil {
 		return nil, err
 	}
@@ -161,18 +166,32 @@ func (r *Room) admitLocked(b *Batch, p *Participant, j Join) error {
 		}
 	}
 	p.room = r
+	g := p.grant
+	var err error
+	if p.base, err = r.entryLocked(g); err != nil {
+		return err
+	}
 	p.permission = auth.Resolve(p.layersLocked()...)
 	replaced, err := r.placeLocked(p)
 	if err != nil {
 		return err
 	}
-	g := p.grant
 	p.info = &Info{
 		SID: p.SID, Identity: p.Identity, Name: g.Name, Kind: g.Kind, KindDetails: g.KindDetails,
 		State: Active, Metadata: g.Metadata, Attributes: maps.Clone(g.Attributes),
-		Permission: p.permission, Recorder: g.Dependent, JoinedAt: time.Now(), Version: 1,
+		Permission: p.permission, Recorder: g.Dependent, JoinedAt: time.Now(), Version: 1, Dialect: uint8(j.Encoder.Dialect()),
+	}
+	if err := r.numberLocked(p); err != nil {
+		return err
+	}
+	if err := r.openLocked(g); err != nil {
+		return err
 	}
 	r.seatLocked(b, p, replaced)
+	r.rooms.touch(r.record, p.info.JoinedAt)
+	if j.Restate {
+		p.listener.since = r.seq
+	}
 	o := p.listener.outbox
 	o.mu.Lock()
 	_, dirty := o.attachLocked(j.Conn, 0, 0, func(bool) *frame { return r.snapshotLocked(p, false) })
@@ -191,9 +210,9 @@ func (r *Room) placeLocked(p *Participant) (replaced []*Participant, err error) 
 		for _, q := range who.participants {
 			switch {
 			case q.format != p.format:
-			case !q.connected, r.rooms.cfg.DuplicateIdentity == Replace:
+			case !q.connected, r.rooms.policy(p.format) == Replace:
 				replaced = append(replaced, q)
-			case r.rooms.cfg.DuplicateIdentity == Reject:
+			case r.rooms.policy(p.format) == Reject:
 				return nil, ErrIdentityTaken
 			}
 		}
@@ -212,17 +231,35 @@ func (r *Room) placeLocked(p *Participant) (replaced []*Participant, err error) 
 	return replaced, nil
 }
 
+// policy is what happens when an identity joins again with a token of that format.
+func (rs *Rooms) policy(format string) Policy {
+	switch format {
+	case "liveblocks", leaseFormat:
+		return Allow // a person has many pages open
+	}
+	return rs.cfg.DuplicateIdentity
+}
+
+// numberLocked gives p its actor number. Whoever is hidden takes none that others
+// could miss, unless its own dialect needs one.
+func (r *Room) numberLocked(p *Participant) (err error) {
+	if p.info.Actor == 0 && (!p.permission.Hidden() || p.listener.restate) {
+		p.info.Actor, err = r.rooms.actors.next()
+	}
+	return err
+}
+
 // seatLocked makes p a member and tells the others, before p's own snapshot,
 // which then has the number of its own join.
 func (r *Room) seatLocked(b *Batch, p *Participant, replaced []*Participant) {
 	r.startLocked()
 	for _, q := range replaced {
-		r.evictLocked(b, q, Final{DuplicateIdentity, CauseReplaced})
+		r.evictLocked(b, q, Final{Reason: DuplicateIdentity, Cause: CauseReplaced})
 	}
 	who := r.personLocked(p.Identity) // anew: it may have gone with the last one
 	p.person = who
 	who.participants = append(who.participants, p)
-	r.rooms.early.note(personKey{r.Project, r.Name, p.Identity}, p.grant, p.SID)
+	r.noteEarly(p)
 	r.participants[p.SID] = p
 	hidden := p.permission.Hidden()
 	if !hidden {
@@ -242,7 +279,7 @@ func (r *Room) seatLocked(b *Batch, p *Participant, replaced []*Participant) {
 	if !hidden {
 		if r.shown <= r.rooms.cfg.RosterLimit {
 			p.announced, p.listed = true, true
-			r.announceLaterLocked(b, &ParticipantJoined{Participant: p.info})
+			r.announceLaterLocked(b, &ParticipantJoined{Participant: p.info, Presence: p.presence})
 		} else {
 			r.partial = true
 		}
@@ -274,13 +311,18 @@ func (r *Room) snapshotLocked(p *Participant, recovered bool) *frame {
 	return newFrame(opening, s, size)
 }
 
-// tellLocked is the snapshot, and about its size.
-func (r *Room) tellLocked(p *Participant, recovered bool) (s *Snapshot, size int) {
-	s = &Snapshot{
+// headLocked is the snapshot without the others.
+func (r *Room) headLocked(p *Participant, recovered bool) *Snapshot {
+	return &Snapshot{
 		Session: p.SID, Secret: Secret{p.secret, p.listener.outbox.count}.String(), Recovered: recovered, Seq: r.seq, Epoch: r.epoch,
 		LastRequest: p.lastRequest, Room: r.summaryLocked(), Self: p.info, Grace: r.rooms.cfg.Grace, PingInterval: r.rooms.cfg.PingInterval,
-		Presence: map[string]Presence{},
 	}
+}
+
+// tellLocked is the snapshot, and about its size.
+func (r *Room) tellLocked(p *Participant, recovered bool) (s *Snapshot, size int) {
+	s = r.headLocked(p, recovered)
+	s.Presence = map[string]Presence{}
 	everybody := r.shown <= r.rooms.cfg.RosterLimit
 	size = p.info.size() + len(r.settings.Metadata)
 	if !recovered {
@@ -300,12 +342,12 @@ func (r *Room) tellLocked(p *Participant, recovered bool) (s *Snapshot, size int
 			s.Participants = append(s.Participants, q.info)
 			size += q.info.size()
 		}
-		if len(q.presence) > 0 {
+		if q.presence != nil {
 			s.Presence[q.SID] = q.presence
 			size += q.presence.size()
 		}
 	}
-	if len(p.presence) > 0 {
+	if p.presence != nil {
 		s.Presence[p.SID] = p.presence
 	}
 	return s, size
@@ -324,7 +366,7 @@ func (p *Participant) changeInfo(change func(*Info)) {
 	next := &Info{
 		SID: i.SID, Identity: i.Identity, Name: i.Name, Kind: i.Kind, KindDetails: i.KindDetails, State: i.State,
 		Metadata: i.Metadata, Attributes: i.Attributes, Permission: i.Permission, Recorder: i.Recorder,
-		Tracks: i.Tracks, JoinedAt: i.JoinedAt, Version: i.Version + 1,
+		Tracks: i.Tracks, JoinedAt: i.JoinedAt, Version: i.Version + 1, Actor: i.Actor, Dialect: i.Dialect,
 	}
 	change(next)
 	p.info = next

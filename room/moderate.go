@@ -3,6 +3,7 @@ package room
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"usher/auth"
@@ -84,13 +85,12 @@ type Removal struct {
 // but perhaps only until the next start.
 func (r *Room) Remove(b *Batch, t Target, how Removal) error {
 	r.mu.Lock()
-	ticket, err := r.removeLocked(b, t, how)
+	m, err := r.removeLocked(b, t, how)
 	r.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	b.Flush()
-	return durable(ticket)
+	return m.settle(b)
 }
 
 // Remove is [Room.Remove] in the room with that name. Somebody who has just left
@@ -101,11 +101,30 @@ func (rs *Rooms) Remove(b *Batch, project, room string, t Target, how Removal) e
 			return err
 		}
 	}
-	if t.SID != "" || !rs.justLeft(project, room, t.Identity) {
+	if t.SID != "" {
 		return ErrNoParticipant
 	}
-	_, err := rs.Revoke(b, Revocation{Project: project, Room: room, Identity: t.Identity, Until: how.until(), By: how.By})
-	return err
+	rec := rs.justLeft(project, room, t.Identity)
+	if rec == nil {
+		return ErrNoParticipant
+	}
+	rv := Revocation{Project: project, Room: room, Identity: t.Identity, Until: how.until(), By: how.By}
+	if _, err := rs.Revoke(b, rv); err != nil {
+		return err
+	}
+	rv.Made = time.Now()
+	return settled(b, rs.follow(b, rv, shown{}, rec))
+}
+
+// settled waits until everything is durable.
+func settled(b *Batch, tickets []*store.Ticket) error {
+	b.Flush()
+	for _, t := range tickets {
+		if err := durable(t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (how Removal) until() time.Time {
@@ -122,27 +141,57 @@ func durable(t *store.Ticket) error {
 	return nil
 }
 
-func (r *Room) removeLocked(b *Batch, t Target, how Removal) (*store.Ticket, error) {
+// stranger reports whether nobody can come again as p: people of a public key
+// have no token, and another identity each time.
+func (p *Participant) stranger() bool {
+	return p.grant.Claims == nil && strings.HasPrefix(p.Identity, auth.AnonymousPrefix)
+}
+
+// A removal is one that is in force and on its way to the store.
+type removal struct {
+	room       *Room
+	revocation Revocation
+	shown      shown
+	ticket     *store.Ticket // nil: nothing had to be revoked
+}
+
+func (r *Room) removeLocked(b *Batch, t Target, how Removal) (*removal, error) {
 	found := r.findLocked(t)
 	if len(found) == 0 {
 		return nil, ErrNoParticipant
 	}
-	who := found[0].person
-	rv := Revocation{Project: r.Project, Room: r.Name, Identity: who.identity, Made: time.Now(), By: how.By}
-	var what shown
-	if t.SID == "" { // for one participant only what it has shown counts
-		rv.Until = how.until()
-		what = r.rooms.early.reached(rv)
+	m := &removal{room: r}
+	if slices.ContainsFunc(found, func(p *Participant) bool { return !p.stranger() }) {
+		m.revocation = Revocation{Project: r.Project, Room: r.Name, Identity: found[0].Identity, Made: time.Now(), By: how.By}
+		if t.SID == "" { // for one participant only what it has shown counts
+			m.revocation.Until = how.until()
+			m.shown = r.rooms.early.reached(m.revocation)
+		}
+		for _, p := range found {
+			m.shown.add(p, m.revocation.Until)
+		}
+	}
+	var made Revocation
+	if m.revocation.Identity != "" {
+		made, m.ticket = r.rooms.revocations.add(m.revocation, m.shown)
 	}
 	for _, p := range found {
-		what.add(p, rv.Until)
+		r.evictLocked(b, p, Final{Reason: ParticipantRemoved, Cause: CauseRemoved})
 	}
-	made, ticket := r.rooms.revocations.add(rv, what)
-	for _, p := range found {
-		r.evictLocked(b, p, Final{ParticipantRemoved, CauseRemoved})
+	if m.revocation.Identity != "" {
+		r.observeLocked(&Occurrence{Occasion: TokensRevoked, Revocation: &made})
 	}
-	r.observeLocked(&Occurrence{Occasion: TokensRevoked, Revocation: &made})
-	return ticket, nil
+	return m, nil
+}
+
+// settle waits until a removal is durable, and sees to it that it holds by the
+// name that the room may have got meanwhile. No lock may be held.
+func (m *removal) settle(b *Batch) error {
+	tickets := []*store.Ticket{m.ticket}
+	if m.revocation.Identity != "" {
+		tickets = append(tickets, m.room.rooms.follow(b, m.revocation, m.shown, m.room.record)...)
+	}
+	return settled(b, tickets)
 }
 
 // UpdateParticipant is [Room.Update] by a moderator in the room.
@@ -180,7 +229,7 @@ func (p *Participant) RemoveParticipant(c Call, t Target) error {
 		if err := p.needLocked(auth.ModerateParticipants, "roomAdmin"); err != nil {
 			return nil, err
 		}
-		ticket, err := p.room.removeLocked(c.Batch, t, Removal{By: p.Identity})
-		return func() (Reply, error) { return Reply{}, durable(ticket) }, err
+		m, err := p.room.removeLocked(c.Batch, t, Removal{By: p.Identity})
+		return func() (Reply, error) { return Reply{}, m.settle(c.Batch) }, err
 	})
 }

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"slices"
 	"time"
 
 	"usher/auth"
@@ -40,19 +41,31 @@ func (rs *Rooms) Move(b *Batch, project, from, to, identity string) error {
 	return nil
 }
 
-// move takes one participant to another room.
+// move takes one participant to another room. A lease stays where it was given. A
+// client whose dialect knows of no such thing is told to go there by itself, when
+// it would be let in.
 func (r *Room) move(b *Batch, p *Participant, to string) error {
-	there, cancelLocked, err := r.rooms.reserve(b, p, to)
+	if p.grant.Format == nil {
+		return nil
+	}
+	there, base, expected, cancelLocked, err := r.rooms.reserve(b, p, to)
 	if err != nil {
 		return err
+	}
+	if p.listener.restate {
+		there.cancel(cancelLocked)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if p.final != nil {
+			return ErrNoParticipant
+		}
+		r.evictLocked(b, p, Final{Reason: Migration, Cause: CauseRenamed, Detail: to})
+		return nil
 	}
 	r.mu.Lock()
 	current, claims := p.currentLocked(), p.claims
 	r.mu.Unlock()
-	current.Room = to
-	there.mu.Lock()
-	current.Permission = auth.Resolve(there.baseLocked(p)...)
-	there.mu.Unlock()
+	current.Room, current.Permission, current.Base = to, expected, base
 	var (
 		token   string
 		expires time.Time
@@ -83,7 +96,7 @@ func (r *Room) move(b *Batch, p *Participant, to string) error {
 		q.final = &final
 		o := q.listener.outbox
 		o.mu.Lock()
-		dirty := o.detachLocked(final.Cause, true)
+		dirty := o.detachForLocked(final, true)
 		o.forgetLocked()
 		o.mu.Unlock()
 		if dirty {
@@ -96,23 +109,27 @@ func (r *Room) move(b *Batch, p *Participant, to string) error {
 	return nil
 }
 
-// reserve keeps a place for p in the room with that name. With the room locked,
-// cancelLocked gives it up.
-func (rs *Rooms) reserve(b *Batch, p *Participant, to string) (r *Room, cancelLocked func(), err error) {
-	r, made, err := rs.open(p.room.Project, to, rs.cfg.AutoCreate || p.grant.CreateRoom, auth.RoomConfig{})
+// reserve keeps a place for p in the room with that name, where it would have
+// that base and permission. With the room locked, cancelLocked gives it up.
+func (rs *Rooms) reserve(b *Batch, p *Participant, to string) (r *Room, base []auth.Say, expected auth.Permission, cancelLocked func(), err error) {
+	r, made, err := rs.open(p.room.Project, to, rs.mayMake(p.grant), p.grant, auth.RoomConfig{})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, expected, nil, err
 	}
 	defer r.mu.Unlock()
-	err = ErrRevoked
-	candidate := &Participant{format: p.format, Identity: p.Identity, dependent: p.dependent,
-		permission: auth.Resolve(r.baseLocked(p)...)}
-	if !rs.revocations.refuses(r.Project, r.Name, p.grant) {
+	candidate := &Participant{format: p.format, Identity: p.Identity, dependent: p.dependent}
+	base, err = r.entryLocked(p.grant)
+	if err == nil && rs.revocations.refuses(r.Project, r.Name, p.grant) {
+		err = ErrRevoked
+	}
+	if err == nil {
+		expected = auth.Resolve(append(slices.Clip(base), r.record.live(p.Identity, r.ID, p.grant)...)...)
+		candidate.permission = expected
 		_, err = r.placeLocked(candidate)
 	}
 	if err != nil {
 		r.abandonLocked(b, made)
-		return nil, nil, err
+		return nil, nil, expected, nil, err
 	}
 	place := 1
 	if candidate.dependent || candidate.permission.Hidden() {
@@ -121,7 +138,7 @@ func (rs *Rooms) reserve(b *Batch, p *Participant, to string) (r *Room, cancelLo
 	r.reserved += place
 	r.keeping++
 	r.idle.Stop()
-	return r, func() { r.reserved -= place; r.keeping-- }, nil
+	return r, base, expected, func() { r.reserved -= place; r.keeping-- }, nil
 }
 
 // cancel gives up a place that was kept.
@@ -134,11 +151,6 @@ func (r *Room) cancel(cancelLocked func()) {
 	}
 }
 
-// baseLocked is what decides p's permission in this room.
-func (r *Room) baseLocked(p *Participant) []auth.Say {
-	return append(append([]auth.Say(nil), p.base...), r.record.live(p.Identity, r.ID, p.grant)...)
-}
-
 // leaveForLocked takes p out of the room, and returns the one that its session
 // goes on as.
 func (r *Room) leaveForLocked(b *Batch, p *Participant, there *Room) *Participant {
@@ -146,7 +158,7 @@ func (r *Room) leaveForLocked(b *Batch, p *Participant, there *Room) *Participan
 		rooms: p.rooms, room: there, grant: p.grant, admit: p.admit, format: p.format, SID: p.SID, Identity: p.Identity, secret: p.secret,
 		dependent: p.dependent, ready: make(chan struct{}),
 		connected: p.connected, generation: p.generation, lastRequest: p.lastRequest, attempt: p.attempt,
-		base: p.base, live: denials(p.live), liveAt: p.liveAt, claims: p.claims + 1, info: p.info,
+		live: denials(p.live), liveAt: p.liveAt, claims: p.claims + 1, info: p.info,
 	}
 	q.presenceVersion.Store(p.presenceVersion.Load())
 	q.listener = &listener{participant: q, autoSubscribe: p.listener.autoSubscribe, outbox: p.listener.outbox}
@@ -155,7 +167,7 @@ func (r *Room) leaveForLocked(b *Batch, p *Participant, there *Room) *Participan
 		r.unpublishLocked(b, p, f, "left")
 	}
 	r.announceLocked(b) // while it is still among those who hear it
-	final := Final{Migration, CauseMoved}
+	final := Final{Reason: Migration, Cause: CauseMoved}
 	r.unseatLocked(p, final)
 	r.rooms.leftBehind(p)
 	r.goneLocked(b, p, final)
@@ -168,27 +180,39 @@ func (r *Room) leaveForLocked(b *Batch, p *Participant, there *Room) *Participan
 func (r *Room) arriveLocked(b *Batch, q *Participant, token string, expires time.Time, told auth.Permission) (Final, bool) {
 	switch {
 	case r.closed:
-		return Final{RoomDeleted, CauseRoomDeleted}, false
+		return Final{Reason: RoomDeleted, Cause: CauseRoomDeleted}, false
 	case r.rooms.revocations.refuses(r.Project, r.Name, q.grant):
-		return Final{ParticipantRemoved, CauseRemoved}, false
+		return Final{Reason: ParticipantRemoved, Cause: CauseRemoved}, false
 	case q.admit != nil && q.admit() != nil: // since it left nobody found it to put it out
-		return Final{ParticipantRemoved, CauseKeyRevoked}, false
+		return Final{Reason: ParticipantRemoved, Cause: CauseKeyRevoked}, false
 	}
+	base, err := r.entryLocked(q.grant)
+	if err == nil {
+		err = r.openLocked(q.grant)
+	}
+	if err != nil {
+		return Final{Reason: ParticipantRemoved, Cause: CauseAccessLost, Detail: lostAccess}, false
+	}
+	q.base = base
 	q.permission = auth.Resolve(q.layersLocked()...)
 	replaced, err := r.placeLocked(q)
 	if err != nil {
-		return Final{ParticipantRemoved, CauseReplaced}, false
+		return Final{Reason: ParticipantRemoved, Cause: CauseReplaced}, false
 	}
 	was := q.info
 	q.info = &Info{
 		SID: q.SID, Identity: q.Identity, Name: was.Name, Kind: was.Kind, KindDetails: was.KindDetails, State: Active,
 		Metadata: was.Metadata, Attributes: was.Attributes, Permission: q.permission, Recorder: was.Recorder,
-		JoinedAt: time.Now(), Version: was.Version + 1,
+		JoinedAt: time.Now(), Version: was.Version + 1, Actor: was.Actor, Dialect: was.Dialect,
+	}
+	if r.numberLocked(q) != nil { // it was hidden there
+		return Final{Reason: ConnectionTimeout, Cause: CausePingTimeout}, false
 	}
 	if !q.connected {
 		q.info.State = Reconnecting
 	}
 	r.seatLocked(b, q, replaced)
+	r.rooms.touch(r.record, q.info.JoinedAt)
 	if !q.permission.Equal(told) {
 		token = ""
 	}

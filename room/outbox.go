@@ -14,8 +14,8 @@ type Conn interface {
 	WriteSome(frames [][]byte) (n int, err error)
 	// Farewell writes rest, then the close frame for the cause, and ends the
 	// connection when the peer has answered or after a few seconds. It returns
-	// at once. Nothing is written after it.
-	Farewell(rest []byte, cause Cause)
+	// at once. Nothing is written after it. The detail is [Final]'s, mostly empty.
+	Farewell(rest []byte, cause Cause, detail string)
 	// Hurry makes a waiting WriteSome return, so that the connection can be
 	// ended. It only notes a deadline.
 	Hurry()
@@ -115,6 +115,7 @@ type departure struct {
 	attachment uint64
 	conn       Conn
 	cause      Cause
+	detail     string
 	rest       []byte   // of a frame that was half-written
 	frames     []*frame // that still go out before the close frame
 	unattended bool     // no writer is at work that would see to it
@@ -329,10 +330,15 @@ func (o *outbox) sweepLatestLocked() {
 // to flush the outbox, which is what says farewell. With drain, reliable frames
 // that wait go out before the close frame, unless the connection is jammed.
 func (o *outbox) detachLocked(cause Cause, drain bool) (dirty bool) {
+	return o.detachForLocked(Final{Cause: cause}, drain)
+}
+
+// detachForLocked is detachLocked with all that a final word has to say.
+func (o *outbox) detachForLocked(final Final, drain bool) (dirty bool) {
 	if o.conn == nil {
 		return false
 	}
-	d := departure{attachment: o.attachment, conn: o.conn, cause: cause, rest: o.partial.rest}
+	d := departure{attachment: o.attachment, conn: o.conn, cause: final.Cause, detail: final.Detail, rest: o.partial.rest}
 	d.unattended = o.state == idle || o.state == queued
 	o.conn = nil
 	o.attachment++

@@ -104,7 +104,7 @@ func (c *stubConn) WriteSome(frames [][]byte) (int, error) {
 	}
 }
 
-func (c *stubConn) Farewell(rest []byte, cause Cause) {
+func (c *stubConn) Farewell(rest []byte, cause Cause, _ string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ends++
@@ -484,7 +484,7 @@ func playOutbox(t *testing.T, seed uint64, steps int) {
 	putLatest := func(i int) {
 		v := sources[i].presenceVersion.Add(1)
 		f := note{kind: 'l', id: next(), source: i, version: v}.frame(latest, 60)
-		f.source, f.version = sources[i], v
+		f.current, f.version = &sources[i].presenceVersion, v
 		put(f, nil)
 	}
 	track := func(st *studio, pad int) {

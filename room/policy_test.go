@@ -57,15 +57,19 @@ type member struct {
 	batch *room.Batch
 
 	mu    sync.Mutex
+	deaf  bool // keeps nothing of what it is told
 	bytes []byte
 	cause *room.Cause
+	said  string // beside the cause
 }
 
 func (m *member) TryWrite(frames [][]byte) (n int, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, f := range frames {
-		m.bytes = append(m.bytes, f...)
+		if !m.deaf {
+			m.bytes = append(m.bytes, f...)
+		}
 		n += len(f)
 	}
 	return n, nil
@@ -73,12 +77,12 @@ func (m *member) TryWrite(frames [][]byte) (n int, err error) {
 
 func (m *member) WriteSome(frames [][]byte) (int, error) { return m.TryWrite(frames) }
 
-func (m *member) Farewell(rest []byte, cause room.Cause) {
+func (m *member) Farewell(rest []byte, cause room.Cause, detail string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.bytes = append(m.bytes, rest...)
 	if m.cause == nil {
-		m.cause = &cause
+		m.cause, m.said = &cause, detail
 	}
 }
 
@@ -144,7 +148,7 @@ func newHall(t *testing.T, cfg room.Config) *hall {
 
 // grant is what a LiveKit token with nothing but identity and room grants.
 func grant(identity string, change ...func(*auth.Grant)) *auth.Grant {
-	g := &auth.Grant{Format: livekit.Format{}, Project: "test", Identity: identity, Room: "hall", Join: true, Kind: auth.Standard,
+	g := &auth.Grant{Format: livekit.Format{}, Project: "test", Identity: identity, Room: "hall", Join: true, Kind: auth.Standard, Claims: []byte(`{}`),
 		TokenHash: auth.TokenHash([]byte(fmt.Sprintf("%032s", identity))[:32])}
 	base := livekit.StatementOf(livekit.Permission{CanSubscribe: true, CanPublish: true, CanPublishData: true, CanUpdateMetadata: true})
 	base.Layer = livekit.Layer

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"usher/auth"
@@ -14,14 +15,41 @@ import (
 // A record is what a room's name stands for, with or without a life: whether
 // an API made it, and what was stated about people in it.
 type record struct {
-	store store.Store // static
-	id    string      // static, never reused
-	key   key         // static
+	store   store.Store // static
+	listing *listing    // static
+	id      string      // static, never reused
+
+	// key is written with the mutexes of Rooms and the record held.
+	key key
+
+	// former is lives under names that the room had before, which are to end. It
+	// is guarded by the mutex of Rooms.
+	former []*Room
+
+	// inForce is what [record.parts] returns: a room that has or gets a
+	// Liveblocks part is measured by it. It is written under mu.
+	inForce   atomic.Pointer[parts]
+	connected atomic.Int64 // when somebody did last, in Unix nanoseconds
+	touched   atomic.Bool  // that is still to be written
 
 	mu      sync.Mutex // a leaf below the room's; guards the following fields
 	people  map[string]*stated
 	livekit *store.LiveKitRoom // LiveKit's part; not changed but replaced
 	kept    *store.Ticket      // of what made it so, or took it away
+	renamed time.Time          // when a room of this name was given another
+	losses  losses             // of the access list; see there
+	known   bool               // the store has the record
+	wrote   *store.Ticket      // of the record, when that is not known
+
+	rename *renaming // that the store is not known to have; nil: none
+
+	// Liveblocks' part. What is pointed to is not changed but replaced.
+	part     *store.LiveblocksRoom   // as far as the store is known to have it
+	sent     *store.LiveblocksRoom   // as it was given to the store last
+	partKept *store.Ticket           // of that
+	edits    []*edit                 // on their way, in their order
+	flying   int                     // how many of them the store has
+	held     []*store.LiveblocksRoom // that the store could not take
 }
 
 // A statement is what a server API or a moderator said of a person at one moment.
@@ -30,6 +58,10 @@ type statement struct {
 	at   time.Time
 	life string // of the room, in which it was made
 	by   string
+
+	// takes is what it takes out of what was allowed before, and does not deny:
+	// an access list gives it no longer.
+	takes auth.Rights
 }
 
 // stated is what was stated about a person.
@@ -48,8 +80,20 @@ func (who *stated) ordered() []statement {
 	return list
 }
 
-// early is the denials on their way, which are in force at once.
-func (who *stated) early() (list []statement) {
+// now is what is in force at this moment, of what holds: without what is being
+// taken away, and with the denials on their way.
+func (who *stated) now(holds func(*statement) bool) (list []statement) {
+	inForce := who.inForce
+	for _, o := range who.orders {
+		if o.statement.takes != 0 {
+			inForce = follow(inForce, o.statement)
+		}
+	}
+	for i := range inForce {
+		if holds(&inForce[i]) {
+			list = append(list, inForce[i])
+		}
+	}
 	for _, o := range who.orders {
 		if o.early {
 			list = append(list, o.statement.denials())
@@ -58,8 +102,16 @@ func (who *stated) early() (list []statement) {
 	return list
 }
 
-func newRecord(s store.Store, k key) *record {
-	return &record{store: s, id: "R_" + rand.Text()[:16], key: k, people: make(map[string]*stated)}
+// allows is what any of the statements allows.
+func (who *stated) allows() (r auth.Rights) {
+	for _, s := range who.ordered() {
+		r |= s.say.Allow
+	}
+	return r
+}
+
+func (rs *Rooms) newRecord(k key) *record {
+	return &record{store: rs.store, listing: &rs.listing, id: "R_" + rand.Text()[:16], key: k, people: make(map[string]*stated)}
 }
 
 // holds reports whether a statement counts against a token: while the room's
@@ -75,7 +127,7 @@ func follow(list []statement, later statement) []statement {
 	next := make([]statement, 0, len(list)+1)
 	named := later.say.Allow | later.say.Deny
 	for _, s := range list {
-		s.say.Allow &^= named
+		s.say.Allow &^= named | later.takes
 		s.say.Deny &^= named
 		s.say.ReceiveFromIdentity = without(s.say.ReceiveFromIdentity, later.say.ReceiveFromIdentity)
 		s.say.ReceiveFromParticipant = without(s.say.ReceiveFromParticipant, later.say.ReceiveFromParticipant)
@@ -114,13 +166,7 @@ func (rec *record) liveLocked(identity, life string, g *auth.Grant) []statement 
 	if who == nil {
 		return nil
 	}
-	var list []statement
-	for _, s := range who.inForce {
-		if s.holds(life, g) {
-			list = append(list, s)
-		}
-	}
-	return append(list, who.early()...)
+	return rec.trimLocked(who.now(func(s *statement) bool { return s.holds(life, g) }), g)
 }
 
 // planned is live with one more statement, and with all that are on their way.
@@ -131,7 +177,7 @@ func (rec *record) planned(identity, life string, g *auth.Grant, s statement) []
 	if who := rec.people[identity]; who != nil {
 		before = who.ordered()
 	}
-	return says(slices.DeleteFunc(follow(before, s), func(s statement) bool { return !s.holds(life, g) }))
+	return says(rec.trimLocked(slices.DeleteFunc(follow(before, s), func(s statement) bool { return !s.holds(life, g) }), g))
 }
 
 func says(list []statement) []auth.Say {
@@ -173,8 +219,36 @@ func (rec *record) orderLocked(who *stated, identity string, s statement, early 
 	who.version++
 	o := &order{record: rec, identity: identity, statement: s, early: early, version: who.version}
 	who.orders = append(who.orders, o)
-	o.ticket = rec.store.Commit(rec.putLocked(), rec.personOf(identity, who.ordered()).Put())
+	person := rec.personOf(identity, who.ordered()).Put()
+	if rec.knownLocked() { // the record can be large, and a statement is about the person
+		o.ticket = rec.store.Commit(person)
+	} else {
+		o.ticket = rec.commitLocked(person)
+	}
 	return o
+}
+
+// commitLocked queues the record as it is, with other changes.
+func (rec *record) commitLocked(others ...store.Change) *store.Ticket {
+	change := rec.writeLocked()
+	t := rec.handOverLocked(append([]store.Change{change}, others...))
+	rec.known, rec.wrote = false, nil
+	if change.Value != nil {
+		rec.wrote = t
+	}
+	return t
+}
+
+// knownLocked reports whether the store is known to have the record.
+func (rec *record) knownLocked() bool {
+	if rec.wrote != nil {
+		select {
+		case <-rec.wrote.Done():
+			rec.known, rec.wrote = rec.wrote.Wait() == nil, nil
+		default:
+		}
+	}
+	return rec.known
 }
 
 func denials(say auth.Say) auth.Say { return auth.Say{Layer: say.Layer, Deny: say.Deny} }
@@ -225,23 +299,47 @@ func (rec *record) settle(last *order) (again *order) {
 		who.inForce = follow(who.inForce, s)
 	}
 	if !spoilt {
+		if len(who.inForce)+len(who.orders) == 0 { // all of it was taken away
+			delete(rec.people, last.identity)
+		}
 		return nil
 	}
 	return rec.orderLocked(who, last.identity, statement{}, false)
+}
+
+// take takes rights out of what was allowed to a person, at once; nil: none of
+// them was. They are not denied.
+func (rec *record) take(identity string, taken auth.Rights) *order {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	who := rec.people[identity]
+	if who == nil || who.allows()&taken == 0 {
+		return nil
+	}
+	return rec.orderLocked(who, identity, statement{takes: taken}, false)
+}
+
+// allowed is to whom something was allowed.
+func (rec *record) allowed() (identities []string) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	for identity, who := range rec.people {
+		if who.allows() != 0 {
+			identities = append(identities, identity)
+		}
+	}
+	return identities
 }
 
 // setLiveKit replaces LiveKit's part; nil removes it.
 func (rec *record) setLiveKit(part *store.LiveKitRoom) *store.Ticket {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	had := rec.livekit != nil
-	rec.livekit, rec.kept = part, nil
-	switch {
-	case part != nil, len(rec.people) > 0:
-		rec.kept = rec.store.Commit(rec.putLocked())
-	case had:
-		rec.kept = rec.store.Commit(rec.recordLocked().Delete())
+	if part == nil && rec.livekit == nil {
+		return rec.kept // of when it was removed, which may have failed
 	}
+	rec.livekit = part
+	rec.kept = rec.commitLocked()
 	return rec.kept
 }
 
@@ -259,10 +357,13 @@ func (rec *record) liveKitKept() (t *store.Ticket, ok bool) {
 }
 
 // hasLiveKit reports whether LiveKit's API made the room.
-func (rec *record) hasLiveKit() bool {
+func (rec *record) hasLiveKit() bool { return rec.liveKit() != nil }
+
+// liveKit returns LiveKit's part, or nil.
+func (rec *record) liveKit() *store.LiveKitRoom {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	return rec.livekit != nil
+	return rec.livekit
 }
 
 // empty reports whether there is nothing to remember, and the store knows.
@@ -270,7 +371,12 @@ func (rec *record) empty() bool {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	known, err := rec.settledLocked()
-	return rec.livekit == nil && len(rec.people) == 0 && known && err == nil
+	return rec.blankLocked() && rec.part == nil && len(rec.edits) == 0 && rec.partKeptLocked() && known && err == nil
+}
+
+// blankLocked reports whether there is nothing for the store to keep.
+func (rec *record) blankLocked() bool {
+	return rec.livekit == nil && rec.sent == nil && rec.renamed.IsZero() && len(rec.people) == 0
 }
 
 // settledLocked reports whether it is known that the store has LiveKit's part as
@@ -297,20 +403,31 @@ func (rec *record) leave() (t *store.Ticket, again bool) {
 		return nil, false
 	}
 	if err != nil {
-		change := rec.recordLocked().Delete()
-		if len(rec.people) > 0 {
-			change = rec.putLocked()
-		}
-		rec.kept = rec.store.Commit(change)
+		rec.kept = rec.commitLocked()
 	}
 	return rec.kept, true
 }
 
 func (rec *record) recordLocked() *store.Room {
-	return &store.Room{ID: rec.id, Project: rec.key.project, Name: rec.key.name, LiveKit: rec.livekit}
+	r := &store.Room{ID: rec.id, Project: rec.key.project, Name: rec.key.name, LiveKit: rec.livekit, Renamed: rec.renamed,
+		Losses: rec.losses.kept()}
+	if rec.sent != nil {
+		part := *rec.sent
+		part.LastConnection = rec.lastConnection()
+		r.Liveblocks = &part
+	}
+	return r
 }
 
 func (rec *record) putLocked() store.Change { return rec.recordLocked().Put() }
+
+// writeLocked returns the change that has the store know what there is.
+func (rec *record) writeLocked() store.Change {
+	if rec.blankLocked() {
+		return rec.recordLocked().Delete()
+	}
+	return rec.putLocked()
+}
 
 // purge forgets statements that no valid token is old enough for.
 func (rec *record) purge(before time.Time) {
@@ -331,11 +448,16 @@ func (rec *record) purge(before time.Time) {
 			delete(rec.people, identity)
 		}
 	}
-	if len(changes) == 0 {
+	forgets := !rec.renamed.IsZero() && rec.renamed.Before(before)
+	if forgets {
+		rec.renamed = time.Time{}
+	}
+	if len(changes) == 0 && !forgets {
 		return
 	}
-	if rec.livekit == nil && len(rec.people) == 0 {
-		changes = append(changes, rec.recordLocked().Delete())
+	if forgets || rec.blankLocked() {
+		rec.commitLocked(changes...)
+		return
 	}
 	rec.store.Commit(changes...)
 }
@@ -357,7 +479,7 @@ func (rs *Rooms) load() error {
 	adopt := func(k key, id string) *record {
 		rec := rs.records[k]
 		if rec == nil {
-			rec = newRecord(rs.store, k)
+			rec = rs.newRecord(k)
 			rec.id = id
 			rs.records[k] = rec
 		}
@@ -369,6 +491,19 @@ func (rs *Rooms) load() error {
 		if rec.livekit == nil {
 			rec.livekit = r.LiveKit
 		}
+		if part := r.Liveblocks; part != nil && (rec.sent == nil || rec.sent.Revision < part.Revision) {
+			rec.sent = part
+		}
+		rec.renamed = later(rec.renamed, r.Renamed)
+		if len(r.Losses) > 0 {
+			if rec.losses == nil {
+				rec.losses = make(losses)
+			}
+			if err := rec.losses.add(r.Losses); err != nil {
+				return err
+			}
+		}
+		rec.known = rec.id == r.ID
 		if rec.id != r.ID {
 			mend = append(mend, r.Delete(), rec.putLocked())
 		}
@@ -396,13 +531,7 @@ func (rs *Rooms) load() error {
 			list = append(list, statement{say: say, at: kept.At, life: kept.Life, by: kept.By})
 		}
 		if who := rec.people[p.Identity]; who != nil {
-			list = append(list, who.inForce...)
-			slices.SortStableFunc(list, func(a, b statement) int { return a.at.Compare(b.at) })
-			var merged []statement
-			for _, s := range list {
-				merged = follow(merged, s)
-			}
-			list = merged
+			list = merged(list, who.inForce)
 		}
 		rec.people[p.Identity] = &stated{inForce: list}
 		if rec.id != p.Room {
@@ -423,14 +552,28 @@ func (rs *Rooms) load() error {
 	rs.mu.Lock() // their timers run already
 	defer rs.mu.Unlock()
 	for k, rec := range rs.records {
+		if part := rec.sent; part != nil {
+			if at := part.LastConnection; !at.IsZero() {
+				rec.connected.Store(at.UnixNano())
+			}
+			rec.part = part
+			rec.planLocked()
+			rec.indexLocked(nil)
+		}
 		if part := rec.livekit; part != nil {
-			r := newRoom(rs, k, rec, auth.RoomConfig{EmptyTimeout: part.EmptyTimeout, DepartureTimeout: part.DepartureTimeout,
-				MaxParticipants: part.MaxParticipants, Metadata: part.Metadata})
-			r.mu.Lock()
-			r.ID, r.created, r.started = part.SID, part.Created, true
-			r.mu.Unlock()
-			rs.rooms[k] = r
+			rs.bringLocked(k, rec, part, part.SID) // its life goes on
 		}
 	}
 	return nil
+}
+
+// bringLocked brings a room to life that LiveKit's API made.
+func (rs *Rooms) bringLocked(k key, rec *record, part *store.LiveKitRoom, sid string) *Room {
+	r := newRoom(rs, k, rec, auth.RoomConfig{EmptyTimeout: part.EmptyTimeout, DepartureTimeout: part.DepartureTimeout,
+		MaxParticipants: part.MaxParticipants, Metadata: part.Metadata})
+	r.mu.Lock()
+	r.ID, r.created, r.started = sid, part.Created, true
+	r.mu.Unlock()
+	rs.rooms[k] = r
+	return r
 }

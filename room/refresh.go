@@ -9,11 +9,17 @@ import (
 // refreshLocked makes the batch push a refreshed token to p: one, however many
 // changes come before it is signed.
 func (p *Participant) refreshLocked(b *Batch) {
-	if p.refreshDue || p.rooms.cfg.Refresh == nil || p.grant.Format == nil {
+	if p.refreshDue || !p.refreshable() {
 		return
 	}
 	p.refreshDue = true
 	b.refresh = append(b.refresh, p)
+}
+
+// refreshable reports whether p gets tokens: nobody without one does, nor over a
+// dialect that has no word for it.
+func (p *Participant) refreshable() bool {
+	return p.rooms.cfg.Refresh != nil && p.grant.Format != nil && p.grant.Claims != nil && !p.listener.restate
 }
 
 // Refresh pushes a refreshed token to p.
@@ -59,6 +65,7 @@ func (p *Participant) currentLocked() auth.Current {
 	return auth.Current{
 		Session: p.SID, Room: p.room.Name, Identity: p.Identity, Name: p.info.Name,
 		Metadata: p.info.Metadata, Attributes: p.info.Attributes, Permission: p.permission,
+		Base: p.base,
 	}
 }
 
@@ -71,6 +78,9 @@ func (r *Room) checkRefreshable(found []*Participant, ch Change) error {
 		return nil
 	}
 	for _, p := range found {
+		if !p.refreshable() {
+			continue
+		}
 		r.mu.Lock()
 		now := p.currentLocked()
 		r.mu.Unlock()

@@ -23,11 +23,14 @@ type Call struct {
 	Generation uint32
 	ID         uint64 // 0: no reply is wanted
 	Batch      *Batch
+	// Quiet says that nothing is answered. What is wrong is returned instead:
+	// [ErrNotAllowed], a [LimitError] and so on.
+	Quiet bool
 }
 
 // deniable is the names that permissions have in denials.
 var deniable = []string{"canPublish", "canPublishSources", "canPublishData", "canSubscribe",
-	"canUpdateOwnMetadata", "canUpdatePresence", "hidden", "roomAdmin"}
+	"canUpdateOwnMetadata", "canUpdatePresence", "canWriteStorage", "hidden", "roomAdmin"}
 
 // beforeLock runs between a message's parsing and the room's lock, where
 // nothing may have been decided yet. It is nil but in tests, which force a
@@ -35,7 +38,8 @@ var deniable = []string{"canPublish", "canPublishSources", "canPublishData", "ca
 var beforeLock func()
 
 // do runs a request and answers it, in one critical section. op returns what
-// the reply carries besides the id. The only error is [ErrFenced].
+// the reply carries besides the id. The only error is [ErrFenced], except of
+// quiet calls.
 func (p *Participant) do(c Call, kind string, op func() (Reply, error)) error {
 	if beforeLock != nil {
 		beforeLock()
@@ -51,10 +55,10 @@ func (p *Participant) do(c Call, kind string, op func() (Reply, error)) error {
 	if err == nil {
 		reply, err = op()
 	}
-	if p.final == nil { // a leave is answered by the close
-		p.replyLocked(c, kind, reply, err)
+	if p.final != nil { // a leave is answered by the close
+		return nil
 	}
-	return nil
+	return p.replyLocked(c, kind, reply, err)
 }
 
 // doDurably is do for what is answered once it is durable. op is called in the
@@ -75,9 +79,9 @@ func (p *Participant) doDurably(c Call, kind string, op func() (finish func() (R
 		finish, err = op()
 	}
 	if err != nil {
-		p.replyLocked(c, kind, Reply{}, err)
+		err = p.replyLocked(c, kind, Reply{}, err)
 		r.mu.Unlock()
-		return nil
+		return err
 	}
 	r.mu.Unlock()
 	c.Batch.Flush() // others do not wait for the store
@@ -90,10 +94,10 @@ func (p *Participant) doDurably(c Call, kind string, op func() (finish func() (R
 		p.room.mu.Lock()
 	}
 	defer p.room.mu.Unlock()
-	if p.final == nil {
-		p.replyLocked(c, kind, reply, err)
+	if p.final != nil {
+		return nil
 	}
-	return nil
+	return p.replyLocked(c, kind, reply, err)
 }
 
 // beginLocked notes that the request is being handled. Whoever resumes is told
@@ -117,9 +121,10 @@ func (p *Participant) settledLocked(kind string) error {
 	return nil
 }
 
-func (p *Participant) replyLocked(c Call, kind string, reply Reply, err error) {
-	if c.ID == 0 && err == nil {
-		return
+// replyLocked answers a request, or returns what is wrong with it if it is quiet.
+func (p *Participant) replyLocked(c Call, kind string, reply Reply, err error) error {
+	if err == nil && (c.ID == 0 || c.Quiet) {
+		return nil
 	}
 	if err != nil {
 		reply = Reply{Err: err}
@@ -127,6 +132,9 @@ func (p *Participant) replyLocked(c Call, kind string, reply Reply, err error) {
 		if errors.As(err, &d) {
 			p.rooms.metrics.denials.WithLabelValues(d.Permission).Inc()
 			reply.Err = ErrNotAllowed
+			if c.Quiet {
+				return err
+			}
 			if _, told := p.denied[kind]; !told {
 				if p.denied == nil {
 					p.denied = make(map[string]struct{})
@@ -135,6 +143,9 @@ func (p *Participant) replyLocked(c Call, kind string, reply Reply, err error) {
 				reply.Denial = &d.Denial
 			}
 		}
+	}
+	if c.Quiet {
+		return err
 	}
 	reply.ID = c.ID
 	size := 0
@@ -145,6 +156,7 @@ func (p *Participant) replyLocked(c Call, kind string, reply Reply, err error) {
 		size += reply.Participant.size()
 	}
 	p.listener.send(c.Batch, newFrame(counted, &reply, size))
+	return nil
 }
 
 // needLocked checks that p has the right at this moment.
@@ -154,6 +166,13 @@ func (p *Participant) needLocked(right auth.Rights, name string) error {
 	}
 	_, layer := auth.Explain(right, p.layersLocked()...)
 	return &deniedError{Denial{name, layer}}
+}
+
+// Allowed reports whether p has the right at this moment: nil, [ErrNotAllowed]
+// or [ErrFenced]. name is what denials are counted by.
+func (p *Participant) Allowed(c Call, right auth.Rights, name string) error {
+	c.Quiet = true
+	return p.do(c, name, func() (Reply, error) { return Reply{}, p.needLocked(right, name) })
 }
 
 // Reject answers a message that could not be understood.
@@ -170,8 +189,7 @@ func (p *Participant) Ping(c Call) error {
 		return ErrFenced
 	}
 	if err := p.beginLocked(c); err != nil {
-		p.replyLocked(c, "ping", Reply{}, err)
-		return nil
+		return p.replyLocked(c, "ping", Reply{}, err)
 	}
 	p.listener.send(c.Batch, newFrame(control, &Pong{ID: c.ID, Time: time.Now()}, 32))
 	return nil
@@ -193,7 +211,7 @@ func (p *Participant) Ack(c Call, received uint64) error {
 		p.arrival = 0
 	}
 	if !ok {
-		p.replyLocked(c, "ack", Reply{}, &InvalidError{"ack: more frames than were sent"})
+		return p.replyLocked(c, "ack", Reply{}, &InvalidError{"ack: more frames than were sent"})
 	}
 	return nil
 }
@@ -201,7 +219,7 @@ func (p *Participant) Ack(c Call, received uint64) error {
 // Leave ends the session at the participant's own wish.
 func (p *Participant) Leave(c Call) error {
 	return p.do(c, "leave", func() (Reply, error) {
-		p.room.evictLocked(c.Batch, p, Final{ClientInitiated, CauseLeft})
+		p.room.evictLocked(c.Batch, p, Final{Reason: ClientInitiated, Cause: CauseLeft})
 		return Reply{}, nil
 	})
 }
@@ -248,7 +266,7 @@ func (p *Participant) PublishData(c Call, m Message) error {
 		}
 		ev := &Data{Topic: m.Topic, Payload: m.Payload, Encoding: m.Encoding, Reliable: m.Reliable}
 		if !p.permission.Hidden() {
-			ev.From = &Sender{p.SID, p.Identity}
+			ev.From = &Sender{p.SID, p.Identity, p.info.Actor}
 			r.listLocked(b, p)
 		}
 		r.announceLocked(b)
@@ -303,9 +321,14 @@ func (p *Participant) UpdatePresence(c Call, change Presence, full bool) error {
 			return Reply{}, err
 		}
 		next := change
-		if !full && len(p.presence) > 0 {
+		switch {
+		case !full && len(p.presence) > 0:
 			next = maps.Clone(p.presence)
 			maps.Copy(next, change)
+		case full && p.presence != nil && maps.EqualFunc(change, p.presence, bytes.Equal):
+			return Reply{}, nil // each newcomer is greeted with one by each
+		case next == nil:
+			next = Presence{}
 		}
 		if err := p.rooms.cfg.Limits.Presence(next); err != nil {
 			return Reply{}, err
@@ -320,11 +343,18 @@ func (p *Participant) UpdatePresence(c Call, change Presence, full bool) error {
 	})
 }
 
-// presentLocked tells everybody else p's present presence.
+// presentLocked tells everybody else p's present presence. Each overtakes the one
+// before it, but for the first: in some dialects it is what makes p somebody, and
+// what p sends next is not to come before that.
 func (r *Room) presentLocked(b *Batch, p *Participant) {
 	r.announceLocked(b)
-	f := newFrame(latest, &PresenceUpdated{SID: p.SID, Presence: p.presence}, p.presence.size())
-	f.source, f.version = p, p.presenceVersion.Add(1)
+	ev := &PresenceUpdated{SID: p.SID, Participant: p.info, Presence: p.presence}
+	if p.presenceVersion.Add(1) == 1 {
+		r.audience.broadcast(b, newFrame(control, ev, p.presence.size()), p.listener) // not counted: it is no event
+		return
+	}
+	f := newFrame(latest, ev, p.presence.size())
+	f.current, f.version = &p.presenceVersion, p.presenceVersion.Load()
 	r.audience.broadcast(b, f, p.listener)
 }
 
@@ -559,7 +589,7 @@ func (p *Participant) ListParticipants(c Call, after string, limit int) error {
 			}
 			q.announced = q.announced || !q.permission.Hidden() // p is to hear of q's end
 			reply.Participants = append(reply.Participants, q.info)
-			if len(q.presence) > 0 {
+			if q.presence != nil {
 				reply.Presence[sid] = q.presence
 			}
 		}

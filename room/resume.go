@@ -64,8 +64,11 @@ func (rs *Rooms) Resume(b *Batch, m Resumption) (p *Participant, generation uint
 			return nil, 0, nil, err
 		}
 	}
+	if _, err := r.entryLocked(p.grant); err != nil {
+		return nil, 0, nil, err
+	}
 	if m.Attempt != 0 && m.Attempt <= p.attempt {
-		return nil, 0, &Final{DuplicateIdentity, CauseResumed}, nil
+		return nil, 0, &Final{Reason: DuplicateIdentity, Cause: CauseResumed}, nil
 	}
 	p.attempt = max(p.attempt, m.Attempt)
 	p.generation++
@@ -122,7 +125,7 @@ func (p *Participant) awaitLocked() {
 		b := r.rooms.Batch()
 		r.mu.Lock()
 		if p.final == nil && p.generation == waiting {
-			r.evictLocked(b, p, Final{ConnectionTimeout, CausePingTimeout})
+			r.evictLocked(b, p, Final{Reason: ConnectionTimeout, Cause: CausePingTimeout})
 		}
 		r.mu.Unlock()
 		b.Flush()
@@ -168,11 +171,11 @@ func (p *Participant) Disconnected(b *Batch, generation uint32, cut bool) {
 	}
 	if r.rooms.stopping.Load() {
 		// Everybody goes. Telling each of each would be a storm for nothing.
-		r.departLocked(b, p, Final{ServerShutdown, CauseShutdown})
+		r.departLocked(b, p, Final{Reason: ServerShutdown, Cause: CauseShutdown})
 		return
 	}
 	if !cut || !o.replay {
-		r.evictLocked(b, p, Final{ClientInitiated, CauseLeft})
+		r.evictLocked(b, p, Final{Reason: ClientInitiated, Cause: CauseLeft})
 		return
 	}
 	p.generation++

@@ -41,7 +41,8 @@ const maxIDBytes = 1024
 const leeway = time.Minute
 
 // scope is which tokens a revocation is about. Rooms go by their name, so that
-// it holds when a room of that name is made again.
+// it holds when a room of that name is made again. When a room gets another name
+// what is refused there is refused by that name, too.
 type scope struct{ project, room, identity, tokenID, keyID string }
 
 func (rv *Revocation) scope() scope {
@@ -66,7 +67,7 @@ func (rv *Revocation) check() error {
 }
 
 // revocations is which tokens no longer let anybody in. Its mutex is a leaf
-// below a room's.
+// below a room's and a record's.
 type revocations struct {
 	store store.Store   // static
 	life  time.Duration // static; of any token, 0: not bounded
@@ -76,8 +77,81 @@ type revocations struct {
 
 	mu    sync.Mutex // guards the following fields
 	byID  map[string]*revoked
-	index map[scope]*revoked // one for each scope: later ones are added to it
+	index map[scope]*revoked            // one for each scope: later ones are added to it
+	rooms map[key]map[*revoked]struct{} // those that name a room
 }
+
+// enterLocked puts a revocation in force.
+func (rs *revocations) enterLocked(r *revoked) {
+	rs.byID[r.ID], rs.index[r.scope()] = r, r
+	if r.Room == "" {
+		return
+	}
+	k := key{r.Project, r.Room}
+	if rs.rooms[k] == nil {
+		rs.rooms[k] = make(map[*revoked]struct{})
+	}
+	rs.rooms[k][r] = struct{}{}
+}
+
+// leaveLocked takes one out of force.
+func (rs *revocations) leaveLocked(r *revoked) {
+	delete(rs.byID, r.ID)
+	delete(rs.index, r.scope())
+	k := key{r.Project, r.Room}
+	if delete(rs.rooms[k], r); len(rs.rooms[k]) == 0 {
+		delete(rs.rooms, k)
+	}
+}
+
+// rename has what is refused in a room refused by its new name, too: tokens that
+// name no room would come in by that. It stays in force by the old name. The ids
+// are of what is to be written, see [revocations.commit].
+func (rs *revocations) rename(from, to key) (ids []string) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	for r := range rs.rooms[from] {
+		if r.gone != nil {
+			continue // its time is over
+		}
+		s := r.scope()
+		s.room = to.name
+		there := rs.index[s]
+		if there == nil {
+			there = &revoked{Revocation: r.Revocation, second: r.second, tokens: maps.Clone(r.tokens), sessions: maps.Clone(r.sessions)}
+			there.ID, there.Room = newRevocationID(), to.name
+			rs.enterLocked(there)
+		} else {
+			there.absorb(r)
+			there.gone = nil
+		}
+		there.version++
+		ids = append(ids, there.ID)
+	}
+	return ids
+}
+
+// commit hands changes to the store together with revocations as they are.
+func (rs *revocations) commit(ids []string, changes ...store.Change) *store.Ticket {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	for _, id := range ids {
+		if r := rs.byID[id]; r == nil || r.gone != nil {
+			changes = append(changes, (&store.Revocation{ID: id}).Delete())
+		} else {
+			changes = append(changes, r.record().Put())
+		}
+	}
+	ticket := rs.store.Commit(changes...)
+	for _, id := range ids {
+		if r := rs.byID[id]; r != nil {
+			r.ticket = ticket
+		}
+	}
+	return ticket
+}
+
+func newRevocationID() string { return "RV_" + rand.Text()[:16] }
 
 // revoked is a revocation with what it refuses.
 type revoked struct {
@@ -98,7 +172,7 @@ type shown struct {
 
 func (rs *revocations) init(s store.Store, life, refreshed time.Duration) {
 	rs.store, rs.life, rs.refreshed = s, life, refreshed
-	rs.byID, rs.index = make(map[string]*revoked), make(map[scope]*revoked)
+	rs.byID, rs.index, rs.rooms = make(map[string]*revoked), make(map[scope]*revoked), make(map[key]map[*revoked]struct{})
 }
 
 func (rs *revocations) load(s store.Store) error {
@@ -115,7 +189,7 @@ func (rs *revocations) load(s store.Store) error {
 			s.Commit(other.record().Put(), rv.record().Delete())
 			return nil
 		}
-		rs.byID[rv.ID], rs.index[rv.scope()] = rv, rv
+		rs.enterLocked(rv)
 		return nil
 	})
 }
@@ -157,9 +231,9 @@ func (rs *revocations) add(rv Revocation, what shown) (Revocation, *store.Ticket
 	r := rs.index[rv.scope()]
 	fresh := r == nil
 	if fresh {
-		rv.ID = "RV_" + rand.Text()[:16]
+		rv.ID = newRevocationID()
 		r = &revoked{Revocation: rv, second: never, tokens: map[auth.TokenHash]struct{}{}, sessions: map[string]struct{}{}}
-		rs.byID[r.ID], rs.index[r.scope()] = r, r
+		rs.enterLocked(r)
 	}
 	r.version++
 	r.Made, r.By, r.Reason = rv.Made, rv.By, cmp.Or(rv.Reason, r.Reason)
@@ -266,7 +340,7 @@ func (r *revoked) refuses(g *auth.Grant) bool {
 		return true
 	}
 	for _, hash := range [...]auth.TokenHash{g.TokenHash, g.FirstTokenHash()} {
-		if _, ok := r.tokens[hash]; ok {
+		if _, ok := r.tokens[hash]; ok && hash != (auth.TokenHash{}) {
 			return true
 		}
 	}
@@ -281,7 +355,7 @@ func (r *revoked) refuses(g *auth.Grant) bool {
 func (rs *revocations) sweep(now time.Time) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	for id, r := range rs.byID {
+	for _, r := range rs.byID {
 		switch {
 		case r.gone != nil:
 			select {
@@ -290,8 +364,7 @@ func (rs *revocations) sweep(now time.Time) {
 				continue // it is on its way
 			}
 			if r.gone.Wait() == nil {
-				delete(rs.byID, id)
-				delete(rs.index, r.scope())
+				rs.leaveLocked(r)
 				continue
 			}
 			fallthrough // again
@@ -317,7 +390,21 @@ func (rs *Rooms) Revoke(b *Batch, rv Revocation) (Revocation, error) {
 		return rv, err
 	}
 	rv.Made = time.Now()
-	made, ticket := rs.revocations.add(rv, rs.early.reached(rv)) // from here on nobody comes in
+	made, tickets := rs.revoke(b, rv, shown{})
+	if err := settled(b, tickets); err != nil {
+		return made, err
+	}
+	rs.revokedNow(made)
+	return made, nil
+}
+
+// revoke refuses tokens and puts out whoever came with one, without waiting for
+// the store: until all the tickets are durable. What was shown is refused besides.
+// When a life of the room is one of a name that it has no longer, it is followed to
+// the name that it has.
+func (rs *Rooms) revoke(b *Batch, rv Revocation, what shown) (made Revocation, tickets []*store.Ticket) {
+	what = what.with(rs.early.reached(rv))
+	made, ticket := rs.revocations.add(rv, what) // from here on nobody comes in
 	for _, r := range rs.all() {
 		if r.Project != rv.Project || rv.Room != "" && r.Name != rv.Room {
 			continue
@@ -325,20 +412,32 @@ func (rs *Rooms) Revoke(b *Batch, rv Revocation) (Revocation, error) {
 		r.mu.Lock()
 		here := rv
 		here.Room = r.Name
-		if what := rs.early.reached(here); len(what.tokens) > 0 { // who came in meanwhile, too
-			made, ticket = rs.revocations.add(rv, what)
+		if early := rs.early.reached(here); len(early.tokens) > 0 { // who came in meanwhile, too
+			made, ticket = rs.revocations.add(rv, early)
+			what = what.with(early)
 		}
-		if what := r.revokedLocked(b, rv); len(what.tokens) > 0 {
-			made, ticket = rs.revocations.add(rv, what)
+		if out := r.revokedLocked(b, rv); len(out.tokens) > 0 {
+			made, ticket = rs.revocations.add(rv, out)
+			what = what.with(out)
 		}
 		r.mu.Unlock()
+		if rv.Room != "" {
+			tickets = append(tickets, rs.follow(b, rv, what, r.record)...)
+		}
 	}
-	b.Flush()
-	if err := ticket.Wait(); err != nil {
-		return made, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	return made, append(tickets, ticket)
+}
+
+// follow revokes what was just revoked in a room by the name that it has now, if
+// that is another: whoever renames it has looked through the revocations after
+// the record had the new name.
+func (rs *Rooms) follow(b *Batch, rv Revocation, what shown, rec *record) (tickets []*store.Ticket) {
+	for name := rec.name().name; name != rv.Room; name = rec.name().name {
+		rv.Room = name
+		_, more := rs.revoke(b, rv, what)
+		tickets = append(tickets, more...)
 	}
-	rs.revokedNow(made)
-	return made, nil
+	return tickets
 }
 
 // revokedLocked puts out whom a revocation in force refuses, and returns the
@@ -353,10 +452,25 @@ func (r *Room) revokedLocked(b *Batch, rv Revocation) (what shown) {
 		}
 		if r.rooms.revocations.refuses(r.Project, r.Name, p.grant) {
 			what.add(p, rv.Until)
-			r.evictLocked(b, p, Final{ParticipantRemoved, CauseRevoked})
+			r.evictLocked(b, p, Final{Reason: ParticipantRemoved, Cause: CauseRevoked})
 		}
 	}
 	return what
+}
+
+// with is what either refuses.
+func (s shown) with(other shown) shown {
+	return shown{slices.Concat(s.tokens, other.tokens), slices.Concat(s.sessions, other.sessions)}
+}
+
+// hash adds the token of a grant, and the one that it descends from. People
+// without a token share no hash.
+func (s *shown) hash(g *auth.Grant) {
+	for i, h := range [...]auth.TokenHash{g.TokenHash, g.FirstTokenHash()} {
+		if h != (auth.TokenHash{}) && (i == 0 || h != g.TokenHash) {
+			s.tokens = append(s.tokens, h)
+		}
+	}
 }
 
 // add adds what came with a participant, and what that descends from, unless
@@ -365,10 +479,7 @@ func (s *shown) add(p *Participant, until time.Time) {
 	if !until.IsZero() && p.grant.FirstIssued().Unix() <= until.Unix() {
 		return
 	}
-	s.tokens = append(s.tokens, p.grant.TokenHash)
-	if first := p.grant.FirstTokenHash(); first != p.grant.TokenHash {
-		s.tokens = append(s.tokens, first)
-	}
+	s.hash(p.grant)
 	s.sessions = append(s.sessions, p.SID)
 	if p.grant.Origin != nil {
 		s.sessions = append(s.sessions, p.grant.Origin.Session)
@@ -428,8 +539,7 @@ func (rs *Rooms) Lift(project, id string) (Revocation, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if r := v.byID[id]; r != nil && r.version == version { // else it was made again meanwhile
-		delete(v.byID, id)
-		delete(v.index, r.scope())
+		v.leaveLocked(r)
 	}
 	return lifted, nil
 }

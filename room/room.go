@@ -85,7 +85,7 @@ func newRoom(rs *Rooms, k key, rec *record, cfg auth.RoomConfig) *Room {
 		cfg.MaxParticipants = rs.cfg.MaxParticipants
 	}
 	r := &Room{
-		rooms: rs, record: rec, ID: "RM_" + rand.Text()[:16], Project: k.project, Name: k.name,
+		rooms: rs, record: rec, ID: newRoomID(), Project: k.project, Name: k.name,
 		settings: cfg, created: time.Now(), epoch: rand.Text()[:8],
 		participants: make(map[string]*Participant), people: make(map[string]*person),
 	}
@@ -94,6 +94,8 @@ func newRoom(rs *Rooms, k key, rec *record, cfg auth.RoomConfig) *Room {
 	r.mu.Unlock()
 	return r
 }
+
+func newRoomID() string { return "RM_" + rand.Text()[:16] }
 
 // Summary returns a snapshot of the room.
 func (r *Room) Summary() Summary {
@@ -116,7 +118,7 @@ func (r *Room) expire() {
 	b := r.rooms.Batch()
 	r.mu.Lock()
 	if !r.closed && r.keeping == 0 {
-		r.closeLocked(b, Final{RoomClosed, CauseRoomDeleted})
+		r.closeLocked(b, Final{Reason: RoomClosed, Cause: CauseRoomDeleted})
 	}
 	r.mu.Unlock()
 	b.Flush()
@@ -125,7 +127,7 @@ func (r *Room) expire() {
 // Delete ends the room's life, with what LiveKit's API made of it, and puts
 // everybody out. Their tokens stay good. It returns when that is durable.
 func (r *Room) Delete(b *Batch) error {
-	r.close(b, Final{RoomDeleted, CauseRoomDeleted})
+	r.close(b, Final{Reason: RoomDeleted, Cause: CauseRoomDeleted})
 	b.Flush()
 	r.mu.Lock()
 	ended := r.ended
@@ -137,7 +139,7 @@ func (r *Room) Delete(b *Batch) error {
 // have come in the meantime.
 func (r *Room) abandonLocked(b *Batch, made bool) {
 	if made && !r.started && r.reserved == 0 {
-		r.closeLocked(b, Final{RoomDeleted, CauseRoomDeleted})
+		r.closeLocked(b, Final{Reason: RoomDeleted, Cause: CauseRoomDeleted})
 	}
 }
 
@@ -159,20 +161,33 @@ func (r *Room) close(b *Batch, final Final) {
 }
 
 func (r *Room) closeLocked(b *Batch, final Final) {
+	if k := r.record.name(); k != r.key() && final.Cause != CauseShutdown { // by that name it goes on
+		r.endLocked(b, Final{Reason: RoomClosed, Cause: CauseRenamed, Detail: k.name}, true)
+		return
+	}
+	goesOn := final.Cause == CauseShutdown && r.record.hasLiveKit() // after the restart
+	r.endLocked(b, final, !goesOn)
+	if !goesOn {
+		r.ended = r.record.setLiveKit(nil)
+	}
+}
+
+// endLocked ends the room's life; the parts of its record stay.
+func (r *Room) endLocked(b *Batch, final Final, told bool) {
 	r.closed = true
 	r.idle.Stop()
 	for _, p := range r.membersLocked() {
 		r.departLocked(b, p, final)
 	}
 	r.pending = nil
-	if final.Cause != CauseShutdown || !r.record.hasLiveKit() { // else its life goes on after the restart
-		if r.started {
-			r.observeLocked(&Occurrence{Occasion: RoomFinished, Reason: final.Reason})
-		}
-		r.ended = r.record.setLiveKit(nil)
+	if told && r.started {
+		r.observeLocked(&Occurrence{Occasion: RoomFinished, Reason: final.Reason})
 	}
 	b.later(func() { r.rooms.forget(r) }) // Rooms.mu comes before r.mu
 }
+
+// key is what the room's life is found by.
+func (r *Room) key() key { return key{r.Project, r.Name} }
 
 func (r *Room) membersLocked() []*Participant {
 	members := make([]*Participant, 0, len(r.participants))
@@ -222,7 +237,7 @@ func (r *Room) dismissLocked(b *Batch, p *Participant, final Final) {
 	r.unseatLocked(p, final)
 	o := p.listener.outbox
 	o.mu.Lock()
-	dirty := o.detachLocked(final.Cause, true)
+	dirty := o.detachForLocked(final, true)
 	o.forgetLocked()
 	o.mu.Unlock()
 	if dirty {
@@ -240,6 +255,9 @@ func (r *Room) unseatLocked(p *Participant, final Final) {
 	if p.grace != nil {
 		p.grace.Stop()
 		p.grace = nil
+	}
+	if p.lease != nil {
+		p.lease.timer.Stop()
 	}
 	delete(r.participants, p.SID)
 	p.person.participants = slices.DeleteFunc(p.person.participants, func(q *Participant) bool { return q == p })
@@ -292,7 +310,7 @@ func (r *Room) evictLocked(b *Batch, p *Participant, final Final) {
 func (r *Room) missLocked(b *Batch, p *Participant, final Final) {
 	if !p.permission.Hidden() {
 		if p.announced {
-			r.announceLaterLocked(b, &ParticipantLeft{SID: p.SID, Identity: p.Identity, Reason: final.Reason})
+			r.announceLaterLocked(b, &ParticipantLeft{SID: p.SID, Identity: p.Identity, Actor: p.info.Actor, Reason: final.Reason})
 		}
 		r.recountLocked()
 	}
@@ -303,6 +321,7 @@ func (r *Room) missLocked(b *Batch, p *Participant, final Final) {
 type numbered interface {
 	Event
 	number(uint64)
+	seq() uint64
 	size() int
 }
 
@@ -314,6 +333,15 @@ func (e *TrackPublished) number(n uint64)     { e.Seq = n }
 func (e *TrackUnpublished) number(n uint64)   { e.Seq = n }
 func (e *TrackMuted) number(n uint64)         { e.Seq = n }
 func (e *RoomUpdated) number(n uint64)        { e.Seq = n }
+
+func (e *ParticipantJoined) seq() uint64  { return e.Seq }
+func (e *ParticipantLeft) seq() uint64    { return e.Seq }
+func (e *ParticipantUpdated) seq() uint64 { return e.Seq }
+func (e *Changes) seq() uint64            { return e.Seq }
+func (e *TrackPublished) seq() uint64     { return e.Seq }
+func (e *TrackUnpublished) seq() uint64   { return e.Seq }
+func (e *TrackMuted) seq() uint64         { return e.Seq }
+func (e *RoomUpdated) seq() uint64        { return e.Seq }
 
 func (e *ParticipantJoined) size() int  { return e.Participant.size() }
 func (e *ParticipantLeft) size() int    { return 64 + len(e.Identity) }
@@ -344,11 +372,17 @@ func (r *Room) emitLocked(b *Batch, ev numbered, except *listener) {
 // emitAboutLocked tells everybody of a change of p, or only p when the others
 // do not see p.
 func (r *Room) emitAboutLocked(b *Batch, p *Participant, ev numbered) {
-	if p.permission.Hidden() || !p.announced {
-		p.listener.send(b, newFrame(counted, ev, ev.size()))
-		return
+	unseen := p.permission.Hidden() || !p.announced
+	if !unseen {
+		r.emitLocked(b, ev, p.listener.others())
 	}
-	r.emitLocked(b, ev, nil)
+	switch {
+	case p.listener.restate:
+		r.announceLocked(b)
+		r.restateLocked(b, p, r.rosterLocked())
+	case unseen:
+		p.listener.send(b, newFrame(counted, ev, ev.size()))
+	}
 }
 
 // announceLaterLocked tells everybody of a join, a leave or a cut connection:
@@ -395,19 +429,12 @@ func (r *Room) announceLocked(b *Batch) {
 	if r.closed || len(r.pending) == 0 && !r.recount {
 		return
 	}
-	var ev numbered
-	switch {
-	case len(r.pending) == 1 && !r.recount:
-		ev = r.pending[0].(numbered)
-	case len(r.pending) == 0:
-		r.seq++
-		ev = &Changes{Seq: r.seq, NumParticipants: r.shown}
-	default:
-		// The last change lends its number; the count needs none of its own.
-		ev = &Changes{Seq: r.seq, Changes: r.pending, NumParticipants: r.shown}
-	}
+	events, recount := r.pending, r.recount
 	r.pending, r.recount = nil, false
-	r.audience.broadcast(b, newFrame(counted, ev, ev.size()), nil)
+	if len(events) == 0 {
+		r.seq++
+	}
+	r.broadcastChangesLocked(b, events, recount)
 }
 
 // publishLocked announces a new track of p.
@@ -465,8 +492,8 @@ func (r *Room) listLocked(b *Batch, p *Participant) {
 // introduceLocked tells everybody of p as of a newcomer.
 func (r *Room) introduceLocked(b *Batch, p *Participant) {
 	p.announced, p.listed = true, true
-	r.emitLocked(b, &ParticipantJoined{Participant: p.info}, nil)
-	if len(p.presence) > 0 {
+	r.emitLocked(b, &ParticipantJoined{Participant: p.info, Presence: p.presence}, p.listener.others())
+	if p.presence != nil {
 		r.presentLocked(b, p)
 	}
 	r.recountLocked()

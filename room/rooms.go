@@ -45,6 +45,9 @@ type Config struct {
 	RosterLimit int
 	// DuplicateIdentity is the policy for LiveKit tokens. Default Replace.
 	DuplicateIdentity Policy
+	// AccessLists reads access lists for people who are not there: what an edit
+	// takes from them, and why. Optional.
+	AccessLists auth.Format
 	// Forgetful lets go of live permission changes when the participant leaves,
 	// as LiveKit does. By default they hold as long as the room lives.
 	Forgetful bool
@@ -80,6 +83,9 @@ type Rooms struct {
 	store       store.Store
 	revocations revocations
 	early       early
+	actors      actors
+	listing     listing
+	touched     touched
 
 	mu      sync.Mutex // guards the following fields
 	rooms   map[key]*Room
@@ -101,7 +107,9 @@ type key struct{ project, name string }
 // tombstone remembers how a session ended, for a resume that comes too late.
 type tombstone struct {
 	key      key
+	record   *record // of the room, which may have another name by now
 	identity string
+	stranger bool // it cannot come again
 	secret   [32]byte
 	final    Final
 	until    time.Time
@@ -158,6 +166,9 @@ func New(cfg Config) (*Rooms, error) {
 	rs.shared = &outboxes{limits: cfg.Outbox, metrics: rs.metrics}
 	rs.metrics.observe(rs)
 	rs.revocations.init(rs.store, cfg.TokenLife, cfg.RefreshLife)
+	if err := rs.actors.load(rs.store); err != nil {
+		return nil, err
+	}
 	if err := rs.load(); err != nil {
 		return nil, err
 	}
@@ -184,11 +195,12 @@ func (rs *Rooms) Close() {
 	rs.Stop()
 	b := rs.Batch()
 	for _, r := range rs.all() {
-		r.close(b, Final{ServerShutdown, CauseShutdown})
+		r.close(b, Final{Reason: ServerShutdown, Cause: CauseShutdown})
 	}
 	b.Flush()
 	b.Wait()
 	rs.flushers.end()
+	rs.touched.write()
 }
 
 // Lookup returns the room with that name, if it lives.
@@ -209,33 +221,49 @@ func (rs *Rooms) all() []*Room {
 	return list
 }
 
-// open returns the room, locked, making it when that is allowed.
-func (rs *Rooms) open(project, name string, create bool, cfg auth.RoomConfig) (r *Room, made bool, err error) {
+// open returns the room, locked, bringing it to life when it exists, or when it
+// may be made: by a server API, without a grant, or with one, which is a token's.
+func (rs *Rooms) open(project, name string, create bool, g *auth.Grant, cfg auth.RoomConfig) (r *Room, made bool, err error) {
 	k := key{project, name}
 	for {
 		if rs.stopping.Load() {
 			return nil, false, ErrClosed
 		}
 		rs.mu.Lock()
+		var revived bool
 		r, made = rs.rooms[k], false
+		if r != nil && r.record.key != k { // the room has another name, and this life ends
+			rs.mu.Unlock()
+			b := rs.Batch()
+			rs.endFormer(b, r.record)
+			b.Flush()
+			continue
+		}
 		if r == nil {
-			if !create {
+			rec := rs.records[k]
+			if !(rec != nil && rec.listed()) && !(create && rec.makable(g)) {
 				rs.mu.Unlock()
 				return nil, false, ErrNotFound
 			}
-			rec := rs.records[k]
 			if rec == nil {
-				rec = newRecord(rs.store, k)
+				rec = rs.newRecord(k)
 				rs.records[k] = rec
 			}
-			r, made = newRoom(rs, k, rec, cfg), true
-			rs.rooms[k] = r
+			if part := rec.liveKit(); part != nil { // between the end of a life and the next
+				r, revived = rs.bringLocked(k, rec, part, newRoomID()), true
+			} else {
+				r, made = newRoom(rs, k, rec, cfg), true
+				rs.rooms[k] = r
+			}
 		}
 		rs.mu.Unlock()
 		if beforeLock != nil {
 			beforeLock()
 		}
 		r.mu.Lock()
+		if revived && !r.closed {
+			r.beginAgainLocked()
+		}
 		if !r.closed {
 			return r, made, nil
 		}
@@ -244,11 +272,24 @@ func (rs *Rooms) open(project, name string, create bool, cfg auth.RoomConfig) (r
 	}
 }
 
+// lifeOf returns the life of a room with that record, if it has one. A life under
+// a name that the room had before is over when it returns: nobody acts in a life
+// that is not found. No room may be locked.
+func (rs *Rooms) lifeOf(b *Batch, rec *record) *Room {
+	rs.endFormer(b, rec)
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if r := rs.rooms[rec.key]; r != nil && r.record == rec {
+		return r
+	}
+	return nil
+}
+
 // forget takes a closed room out of the index.
 func (rs *Rooms) forget(r *Room) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	if k := r.record.key; rs.rooms[k] == r {
+	if k := r.key(); rs.rooms[k] == r {
 		delete(rs.rooms, k)
 		rs.leaving = append(rs.leaving, r.record)
 		rs.tidyLocked(r.record)
@@ -261,12 +302,13 @@ func (rs *Rooms) sweepLeaving() {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	rs.leaving = slices.DeleteFunc(rs.leaving, func(rec *record) bool {
+		renamed := rec.renamedDurably()
 		if rs.rooms[rec.key] != nil {
-			return true // it lives again
+			return renamed // it lives again
 		}
 		_, left := rec.leave()
 		rs.tidyLocked(rec)
-		return !left
+		return renamed && !left
 	})
 }
 
@@ -289,7 +331,7 @@ func (rs *Rooms) Delete(b *Batch, project, name string) error {
 
 // tidyLocked forgets a record without a life of which there is nothing to remember.
 func (rs *Rooms) tidyLocked(rec *record) {
-	if rs.rooms[rec.key] == nil && rec.empty() {
+	if rs.rooms[rec.key] == nil && rs.records[rec.key] == rec && rec.empty() {
 		delete(rs.records, rec.key)
 	}
 }
@@ -299,7 +341,7 @@ func (rs *Rooms) bury(p *Participant, final Final) {
 	now := time.Now()
 	rs.pastMu.Lock()
 	defer rs.pastMu.Unlock()
-	rs.past[p.SID] = &tombstone{p.room.record.key, p.Identity, p.secret, final, now.Add(rs.cfg.Grace + pastFor)}
+	rs.past[p.SID] = &tombstone{p.room.key(), p.room.record, p.Identity, p.stranger(), p.secret, final, now.Add(rs.cfg.Grace + pastFor)}
 }
 
 // leftBehind remembers that p has moved out of a room. Its session has not ended.
@@ -308,21 +350,34 @@ func (rs *Rooms) leftBehind(p *Participant) {
 	_, _ = rand.Read(nobody[:]) // never fails; no resume proves it
 	rs.pastMu.Lock()
 	defer rs.pastMu.Unlock()
-	rs.past[p.SID+" in "+p.room.ID] = &tombstone{p.room.record.key, p.Identity, nobody, *p.final, time.Now().Add(rs.cfg.Grace + pastFor)}
+	rs.past[p.SID+" in "+p.room.ID] = &tombstone{p.room.key(), p.room.record, p.Identity, p.stranger(), nobody, *p.final, time.Now().Add(rs.cfg.Grace + pastFor)}
 }
 
-// justLeft reports whether somebody has left the room a moment ago, or was
-// removed from it and the store does not know.
-func (rs *Rooms) justLeft(project, room, identity string) bool {
+// justLeft returns the record of the room that somebody has left a moment ago, or
+// was removed from when the store does not know; nil when nobody has. The name is
+// one that the room has or had then.
+func (rs *Rooms) justLeft(project, room, identity string) *record {
 	kept := rs.revocations.kept(scope{project: project, room: room, identity: identity})
+	var had, has []*record
 	rs.pastMu.Lock()
-	defer rs.pastMu.Unlock()
 	for _, t := range rs.past {
-		if t.key == (key{project, room}) && t.identity == identity && (t.final.Cause != CauseRemoved || !kept) {
-			return true
+		if t.key.project != project || t.identity != identity || t.stranger || t.final.Cause == CauseRemoved && kept {
+			continue
+		}
+		if has = append(has, t.record); t.key.name == room {
+			had = append(had, t.record)
 		}
 	}
-	return false
+	rs.pastMu.Unlock()
+	for _, rec := range has {
+		if rec.name().name == room {
+			return rec
+		}
+	}
+	if len(had) > 0 {
+		return had[0]
+	}
+	return nil
 }
 
 // Sweep forgets what has run out and ends connections whose client does not
@@ -338,6 +393,7 @@ func (rs *Rooms) Sweep(b *Batch) {
 	rs.pastMu.Unlock()
 	rs.revocations.sweep(now)
 	rs.sweepLeaving()
+	rs.touched.sweep(now)
 	rs.early.sweep(now)
 	if life := rs.cfg.TokenLife; life > 0 && now.Sub(rs.purged) > time.Minute {
 		rs.purged = now
@@ -380,7 +436,7 @@ func (rs *Rooms) EndWhere(b *Batch, final Final, match func(*auth.Grant) bool) {
 	for _, r := range rs.all() {
 		r.mu.Lock()
 		for _, p := range r.membersLocked() {
-			if p.grant != nil && match(p.grant) {
+			if p.grant.Format != nil && match(p.grant) {
 				r.evictLocked(b, p, final)
 			}
 		}

@@ -18,6 +18,17 @@ type Room struct {
 
 	// LiveKit is there while LiveKit's API has the room.
 	LiveKit *LiveKitRoom `json:"livekit,omitempty"`
+	// Liveblocks is there while Liveblocks' API has it.
+	Liveblocks *LiveblocksRoom `json:"liveblocks,omitempty"`
+
+	// Renamed is when a room of this name was given another one. Tokens that
+	// were issued until then do not make a room of the name.
+	Renamed time.Time `json:"renamed,omitzero"`
+
+	// Losses is when levels of the access list gave rights last, by level
+	// ("default", "group/ID", "user/ID") and right: what was allowed live until
+	// then by name of that level's people does not hold for them.
+	Losses map[string]map[string]time.Time `json:"losses,omitempty"`
 }
 
 // LiveKitRoom is LiveKit's part of a room.
@@ -165,6 +176,11 @@ func LoadRooms(s loader, each func(*Room) error) error {
 		if key != r.ID || r.ID == "" || r.Name == "" {
 			return fmt.Errorf("%w: the record of room %q does not fit its key", ErrDamaged, key)
 		}
+		if r.Liveblocks != nil {
+			if err := r.Liveblocks.check(); err != nil {
+				return fmt.Errorf("%w: room %q: %w", ErrDamaged, key, err)
+			}
+		}
 		return each(r)
 	})
 }
@@ -197,6 +213,8 @@ func understood(b Bucket, key string, value []byte) error {
 		return LoadRooms(one, func(*Room) error { return nil })
 	case Revocations:
 		return LoadRevocations(one, func(*Revocation) error { return nil })
+	case Settings:
+		return LoadSettings(one, func(Setting) error { return nil })
 	case Statements:
 		return LoadPeople(one, func(p *Person) error {
 			for i := range p.Statements {

@@ -103,7 +103,8 @@ func (d *folder) check() (Report, records, *inspection, error) {
 	return rs.report(d.path(dbName), in), rs, in, file.Close()
 }
 
-// Export writes the records, each as a line of JSON, ordered by bucket and key.
+// Export writes the records, each as a line of JSON, ordered by bucket and key:
+// what they hold, except for secrets, whose value is "[secret]".
 // Of a store that is damaged it writes what is whole, and returns [ErrDamaged].
 func Export(dir string, w io.Writer) error {
 	d, err := openFolder(dir)
@@ -126,7 +127,7 @@ func Export(dir string, w io.Writer) error {
 				Key      string          `json:"key"`
 				Revision uint64          `json:"revision"`
 				Value    json.RawMessage `json:"value"`
-			}{b, key, r.revision, r.value})
+			}{b, key, r.revision, printable(b, key, r.value)})
 			if err != nil {
 				return fmt.Errorf("store: exporting %q of %s: %w", key, b, err)
 			}
