@@ -22,9 +22,11 @@ import (
 	"github.com/coder/websocket"
 
 	"usher/auth"
+	authlb "usher/auth/liveblocks"
 	"usher/auth/livekit"
 	"usher/room"
 	"usher/session"
+	"usher/session/liveblocks"
 	"usher/session/sessiontest"
 	"usher/session/wire"
 )
@@ -46,18 +48,21 @@ type cost struct {
 
 // serveBench is the server's process. It ends when its input does.
 func serveBench() {
-	keys, err := auth.NewKeys([]auth.Key{{ID: sessiontest.Key, Secret: auth.Secret(sessiontest.Secret), Project: "test", Format: livekit.Format{}}}, nil)
+	door := sessiontest.LiveblocksEntry(authlb.Config{ReadersBroadcast: true})
+	keys, err := auth.NewKeys([]auth.Key{{ID: sessiontest.Key, Secret: auth.Secret(sessiontest.Secret), Project: "test", Format: livekit.Format{}}, door.Key}, nil)
 	if err != nil {
 		panic(err)
 	}
 	verifier := auth.NewVerifier(keys, 0)
-	rooms, err := room.New(room.Config{AutoCreate: true, Refresh: session.Refresher(verifier, 10*time.Minute)})
+	rooms, err := room.New(room.Config{AutoCreate: true, AccessLists: door.Format, Refresh: session.Refresher(verifier, 10*time.Minute)})
 	if err != nil {
 		panic(err)
 	}
-	sessions := session.New(session.Config{Rooms: rooms, Verifier: verifier})
+	sessions := session.New(session.Config{Rooms: rooms, Verifier: verifier,
+		Dialects: []session.Dialect{liveblocks.New(liveblocks.Config{Rooms: rooms, Verifier: verifier})}})
 	mux := http.NewServeMux()
 	mux.Handle("/session", sessions)
+	mux.Handle("/v8", sessions)
 	mux.HandleFunc("/cost", func(w http.ResponseWriter, r *http.Request) {
 		var usage syscall.Rusage
 		_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
@@ -86,7 +91,7 @@ func serveBench() {
 		defer pprof.StopCPUProfile()
 	}
 	fmt.Println(l.Addr())
-	l = sessions.Front(l, mux, "/session")
+	l = sessions.Front(l, mux, "/session", "/v8")
 	go func() { _ = http.Serve(l, mux) }() // ends with the process
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }

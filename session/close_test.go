@@ -227,6 +227,16 @@ var endings = map[wire.CloseCode]struct {
 		sc.s.Verifier.SetKeys(keys)
 		sc.s.Sessions.KeysChanged()
 	}},
+	wire.RoomRenamed: {do: func(sc *scene) {
+		b := sc.s.Rooms.Batch()
+		defer b.Flush()
+		if _, err := sc.s.Rooms.CreateLiveblocks(b, "test", "lobby", room.LiveblocksRoom{}); err != nil {
+			sc.t.Error(err)
+		}
+		if _, err := sc.s.Rooms.RenameLiveblocks(b, "test", "lobby", "foyer"); err != nil {
+			sc.t.Error(err)
+		}
+	}},
 	wire.SlowConsumer: {
 		change: sessiontest.Options{Room: func(c *room.Config) {
 			c.Outbox = room.DefaultOutboxLimits
@@ -236,11 +246,12 @@ var endings = map[wire.CloseCode]struct {
 }
 
 // atTheDoor is the codes that refuse a connection before it has joined, which
-// TestRefusals provokes. Nothing provokes the last one.
+// TestRefusals provokes, and AccessLost, which TestLiveblocksToken does. Nothing
+// provokes the last one.
 var atTheDoor = []wire.CloseCode{
 	wire.JoinTimeout, wire.Busy, wire.SessionNotFound, wire.InvalidToken, wire.TokenExpired, wire.TokenNotYetValid, wire.TokenRevoked,
 	wire.NotAllowed, wire.RoomNotFound, wire.RoomFull, wire.TokenTooLarge, wire.OriginNotAllowed, wire.LimitExceeded, wire.IdentityTaken,
-	wire.ProtocolError, wire.InternalError,
+	wire.ProtocolError, wire.AccessLost, wire.InternalError,
 }
 
 // TestCloseCodes has a client read every code that can end a session: while it

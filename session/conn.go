@@ -55,6 +55,7 @@ const (
 // the outbox's alone to say: it knows of a half-written frame.
 type conn struct {
 	net.Conn              // static
+	peer     Peer         // static
 	socket   net.Conn     // static; beneath TLS, else the same
 	polled   *socket      // static; nil: the read loop has a goroutine, which waits in Read
 	heard    atomic.Int64 // when the peer was last heard, Unix ns
@@ -69,6 +70,7 @@ type conn struct {
 	closing   bool           // the close frame is written or on its way
 	peerClose []byte         // the library's own close frame: an echo, or a protocol error
 	wish      wire.CloseCode // what the read loop's end calls for
+	words     string         // more about wish
 	code      wire.CloseCode // of the farewell
 }
 
@@ -182,22 +184,22 @@ func (c *conn) Abort() {
 }
 
 // Farewell implements [room.Conn].
-func (c *conn) Farewell(rest []byte, cause room.Cause) {
+func (c *conn) Farewell(rest []byte, cause room.Cause, detail string) {
 	c.mu.Lock()
 	code := causes[cause]
 	if cause == room.CauseLeft && c.wish != 0 {
-		code = c.wish // it left because the read loop ended
+		code, detail = c.wish, c.words // it left because the read loop ended
 	}
 	c.mu.Unlock()
-	c.farewell(rest, code)
+	c.farewell(rest, code, detail)
 }
 
 // noCode stands for the end of a connection without a close frame.
 const noCode wire.CloseCode = 1006
 
-// farewell ends the connection with the code, after what is left of a frame.
-// The first one counts.
-func (c *conn) farewell(rest []byte, code wire.CloseCode) {
+// farewell ends the connection with the code, as the dialect puts it, after what
+// is left of a frame. The first one counts.
+func (c *conn) farewell(rest []byte, code wire.CloseCode, detail string) {
 	c.mu.Lock()
 	if c.closing {
 		c.mu.Unlock()
@@ -206,7 +208,7 @@ func (c *conn) farewell(rest []byte, code wire.CloseCode) {
 	c.closing, c.code = true, code
 	last := c.peerClose
 	if last == nil {
-		last = closeFrame(code)
+		last = closeFrame(c.peer.Closing(code, detail))
 	}
 	_ = c.SetDeadline(time.Now().Add(farewellTime))
 	c.mu.Unlock()
@@ -231,7 +233,7 @@ func (c *conn) note(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.wish == 0 {
-		c.wish = codeOf(err)
+		c.wish, c.words = codeOf(err), detailOf(err)
 	}
 }
 
@@ -260,9 +262,9 @@ func (c *conn) readUntil(t time.Time) {
 func (c *conn) refuse(err error) {
 	c.note(err)
 	c.mu.Lock()
-	code := c.wish
+	code, detail := c.wish, c.words
 	c.mu.Unlock()
-	c.farewell(nil, code)
+	c.farewell(nil, code, detail)
 }
 
 // ended reports whether the connection is on its way out.
@@ -323,10 +325,10 @@ func appendHeader(b []byte, op byte, payload int) []byte {
 	return binary.BigEndian.AppendUint64(append(b, op, 127), uint64(payload))
 }
 
-func closeFrame(code wire.CloseCode) []byte {
-	reason := code.Reason()
+func closeFrame(code uint16, reason string) []byte {
+	reason = wire.CutReason(reason)
 	b := appendHeader(nil, opClose, 2+len(reason))
-	b = binary.BigEndian.AppendUint16(b, uint16(code))
+	b = binary.BigEndian.AppendUint16(b, code)
 	return append(b, reason...)
 }
 

@@ -6,11 +6,11 @@ import (
 	"strconv"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"usher/auth"
 	"usher/auth/livekit"
 	"usher/room"
+	"usher/session/internal/text"
 )
 
 // native encodes events in the native protocol. What is sent often is put
@@ -24,12 +24,11 @@ func (native) Dialect() int { return nativeDialect }
 
 func (native) Encode(ev room.Event) []byte {
 	s := encodings.Get().(*[]byte)
-	text := appendEvent((*s)[:0], ev)
+	body := appendEvent((*s)[:0], ev)
 	// Of the right size, since it may be kept for a while.
-	frame := make([]byte, 0, headerBytes(len(text))+len(text))
-	frame = append(appendHeader(frame, opText, len(text)), text...)
-	if cap(text) <= keepBufferBytes {
-		*s = text
+	frame := AppendText(make([]byte, 0, TextFrameBytes(len(body))), body)
+	if cap(body) <= keepBufferBytes {
+		*s = body
 		encodings.Put(s)
 	}
 	return frame
@@ -191,6 +190,9 @@ func appendSnapshot(b []byte, e *room.Snapshot) []byte {
 		b = append(b, `,"presence":{`...)
 		first := true
 		for sid, p := range e.Presence {
+			if len(p) == 0 {
+				continue
+			}
 			if !first {
 				b = append(b, ',')
 			}
@@ -450,19 +452,10 @@ func appendField(b []byte, name, value string) []byte {
 }
 
 // appendString appends s as a JSON string.
-func appendString(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			return appendJSON(b, s)
-		}
-	}
-	b = append(b, '"')
-	b = append(b, s...)
-	return append(b, '"')
-}
+func appendString(b []byte, s string) []byte { return text.AppendString(b, s) }
 
 // appendJSON appends v; strings and maps of strings cannot fail.
 func appendJSON(b []byte, v any) []byte {
-	text, _ := json.Marshal(v)
-	return append(b, text...)
+	encoded, _ := json.Marshal(v)
+	return append(b, encoded...)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"usher/auth"
 	"usher/room"
 	"usher/session/wire"
 )
@@ -42,8 +43,11 @@ func isCut(err error) bool {
 // codeOf is the close code for what ended a read loop.
 func codeOf(err error) wire.CloseCode {
 	var final *finalError
+	var refusal *Refusal
 	var cut *net.OpError
 	switch {
+	case errors.As(err, &refusal):
+		return refusal.End
 	case errors.As(err, &final) && final.Reason == room.ConnectionTimeout:
 		// The grace period is over: to join again is all that helps, and no
 		// other code says so.
@@ -70,4 +74,59 @@ func codeOf(err error) wire.CloseCode {
 		return wire.ProtocolBroken
 	}
 	return refusalOf(err)
+}
+
+// refusalOf is the close code for an error of joining or resuming.
+func refusalOf(err error) wire.CloseCode {
+	var limit *room.LimitError
+	var invalid *room.InvalidError
+	switch {
+	case errors.Is(err, auth.ErrTooLarge):
+		return wire.TokenTooLarge
+	case errors.Is(err, auth.ErrExpired):
+		return wire.TokenExpired
+	case errors.Is(err, auth.ErrNotYetValid):
+		return wire.TokenNotYetValid
+	case errors.Is(err, auth.ErrRevokedKey), errors.Is(err, room.ErrRevoked):
+		return wire.TokenRevoked
+	case errors.Is(err, auth.ErrMalformed), errors.Is(err, auth.ErrAlgorithm), errors.Is(err, auth.ErrUnknownKey),
+		errors.Is(err, auth.ErrSignature), errors.Is(err, auth.ErrNoExpiry), errors.Is(err, auth.ErrNoIdentity),
+		errors.Is(err, auth.ErrTooLongLived):
+		return wire.InvalidToken
+	case errors.Is(err, room.ErrNotAllowed):
+		return wire.NotAllowed
+	case errors.Is(err, room.ErrNotFound):
+		return wire.RoomNotFound
+	case errors.Is(err, room.ErrFull):
+		return wire.RoomFull
+	case errors.Is(err, room.ErrIdentityTaken):
+		return wire.IdentityTaken
+	case errors.Is(err, room.ErrNoSession):
+		return wire.SessionNotFound
+	case errors.Is(err, room.ErrClosed):
+		return wire.ServerShutdown
+	case errors.As(err, &limit):
+		return wire.LimitExceeded
+	case errors.As(err, &invalid):
+		return wire.InvalidToken
+	case errors.Is(err, io.ErrShortBuffer):
+		return wire.MessageTooBig
+	}
+	return wire.InternalError
+}
+
+// causes is the close code for each cause that a room has to end a connection.
+var causes = map[room.Cause]wire.CloseCode{
+	room.CauseLeft:        wire.Left,
+	room.CauseReplaced:    wire.DuplicateIdentity,
+	room.CauseResumed:     wire.DuplicateIdentity,
+	room.CauseRemoved:     wire.Removed,
+	room.CauseRoomDeleted: wire.RoomDeleted,
+	room.CauseKeyRevoked:  wire.KeyRevoked,
+	room.CauseShutdown:    wire.ServerShutdown,
+	room.CauseSlow:        wire.SlowConsumer,
+	room.CausePingTimeout: wire.PingTimeout,
+	room.CauseRevoked:     wire.TokenRevoked,
+	room.CauseAccessLost:  wire.AccessLost,
+	room.CauseRenamed:     wire.RoomRenamed,
 }

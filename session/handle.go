@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"strconv"
 
-	"github.com/coder/websocket"
-
 	"usher/auth"
 	"usher/auth/livekit"
 	"usher/room"
@@ -49,24 +47,25 @@ var handlers = map[string]func(*room.Participant, room.Call, *wire.Message) erro
 }
 
 // messageKinds is the label values for messages in metrics.
-func messageKinds() []string {
+func messageKinds(dialects []Dialect) []string {
 	kinds := []string{"frame", "unknown"}
 	for k := range handlers {
 		kinds = append(kinds, k)
 	}
+	for _, d := range dialects {
+		kinds = append(kinds, d.Kinds()...)
+	}
 	return kinds
 }
 
-// handle has one message of the peer done. Its errors end the connection.
-func (c *session) handle(p *room.Participant, typ websocket.MessageType, message []byte) error {
-	if c.rate != nil && !c.rate.Allow() {
-		return c.overRate(p, typ, message)
+// Handle implements [Peer].
+func (n *nativePeer) Handle(conn *Connection, p *room.Participant, binary bool, message []byte) error {
+	c := (*session)(n)
+	if !conn.Allow() {
+		return c.overRate(p, binary, message)
 	}
-	if c.refused > 0 {
-		c.refused--
-	}
-	call := room.Call{Generation: c.generation, Batch: c.batch}
-	if typ == websocket.MessageBinary {
+	call := conn.Call()
+	if binary {
 		c.server.metrics.message("frame")
 		return c.frame(p, call, message)
 	}
@@ -88,12 +87,11 @@ func (c *session) handle(p *room.Participant, typ websocket.MessageType, message
 
 // overRate answers a message over the rate limit; a client that goes on all the
 // same is put out.
-func (c *session) overRate(p *room.Participant, typ websocket.MessageType, message []byte) error {
-	c.refused++
+func (c *session) overRate(p *room.Participant, binary bool, message []byte) error {
 	if c.refused > 100 && c.refused > int(10*c.server.cfg.MessagesPerSecond) {
 		return errFlood
 	}
-	if typ == websocket.MessageBinary {
+	if binary {
 		return nil
 	}
 	return p.Reject(room.Call{Generation: c.generation, ID: idOf(message), Batch: c.batch},

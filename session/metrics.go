@@ -40,7 +40,7 @@ func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
 	}
 	m := &metrics{messages: map[string]prometheus.Counter{}, closes: map[wire.CloseCode]prometheus.Counter{}, other: closes.WithLabelValues("other"),
 		joins: joins, batches: batches}
-	for _, k := range messageKinds() {
+	for _, k := range messageKinds(s.cfg.Dialects) {
 		m.messages[k] = messages.WithLabelValues(k)
 	}
 	for _, c := range append(wire.CloseCodes(), 1006) {

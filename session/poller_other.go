@@ -36,6 +36,7 @@ type socket struct{ net.Conn }
 func tuneSocket(syscall.RawConn) {}
 
 func (*socket) watch(*session) error             { return nil }
+func (*socket) begin(*session) error             { return nil }
 func (*socket) attend() error                    { return nil }
 func (*socket) park() bool                       { return false }
 func (*socket) drained() bool                    { return false }

@@ -26,7 +26,7 @@ func (c *session) read(p *room.Participant) error {
 		if n == 1 {
 			began = time.Now()
 		}
-		err = c.handle(p, typ, message)
+		err = c.conn.peer.Handle((*Connection)(c), p, typ == websocket.MessageBinary, message)
 		for errors.Is(err, room.ErrFenced) { // by another connection, or because it was moved
 			q := p.Successor()
 			if q == nil {
@@ -34,7 +34,7 @@ func (c *session) read(p *room.Participant) error {
 			}
 			p = q
 			c.joined.Store(p)
-			err = c.handle(p, typ, message)
+			err = c.conn.peer.Handle((*Connection)(c), p, typ == websocket.MessageBinary, message)
 		}
 		if err != nil {
 			return err

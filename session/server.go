@@ -1,6 +1,9 @@
-// Package session serves the native protocol: one WebSocket connection at a
-// time becomes, or resumes, a participant's session. docs/protocol.md says what
-// is on the wire; package room decides what happens.
+// Package session serves WebSockets: one connection at a time becomes, or
+// resumes, a participant's session. Package room decides what happens.
+//
+// What is said on a connection is a dialect's business: the native protocol,
+// which docs/protocol.md describes, or another one that [Config].Dialects brings
+// along. Sockets, turns, limits, pings, closing and draining are the same for all.
 //
 // A read loop takes a message, has the room check it and place its effects in one
 // step, and goes on while whole messages are in its buffer; then whatever that
@@ -23,8 +26,6 @@ package session
 
 import (
 	"context"
-	"errors"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -47,6 +48,11 @@ import (
 type Config struct {
 	Rooms    *room.Rooms    // required
 	Verifier *auth.Verifier // required
+
+	// PublicKey returns what whoever comes with a public key in place of a token is
+	// granted, a new person each time, or nil when it is none. Optional: without
+	// it nobody joins by a public key.
+	PublicKey func(key string) *auth.Grant
 
 	// Origins are the pages that may connect, like https://app.example.com.
 	// Empty: the server's own. AnyOrigin allows all.
@@ -73,6 +79,10 @@ type Config struct {
 	// MessagesPerSecond limits what one session may send; 0: no limit.
 	MessagesPerSecond float64
 
+	// Dialects are the protocols spoken beside the native one, each at paths of
+	// its own. At every other path the native protocol is spoken.
+	Dialects []Dialect
+
 	Log     *slog.Logger          // optional
 	Metrics prometheus.Registerer // optional
 }
@@ -82,6 +92,7 @@ type Config struct {
 type Server struct {
 	cfg      Config
 	metrics  *metrics
+	dialects map[string]Dialect // static; by path
 	limiter  *addressLimiter
 	unjoined atomic.Int64
 	refusing atomic.Int64              // connections that are told why they may not join
@@ -102,7 +113,7 @@ type Server struct {
 	sweeper sync.WaitGroup
 }
 
-// New returns a server. Close releases it.
+// New returns a server. Close releases it. It panics when two dialects share a path.
 func New(cfg Config) *Server {
 	if cfg.MessageBytes <= 0 {
 		cfg.MessageBytes = 1 << 20
@@ -125,7 +136,7 @@ func New(cfg Config) *Server {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, sessions: make(map[*session]struct{}), stop: make(chan struct{}),
+	s := &Server{cfg: cfg, dialects: byPath(cfg.Dialects), sessions: make(map[*session]struct{}), stop: make(chan struct{}),
 		limiter: newAddressLimiter(cfg.JoinsPerSecond, cfg.JoinsBurst)}
 	s.none.L = &s.mu
 	s.pollers.server = s
@@ -153,10 +164,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.forget(nil)
 		}
 	}()
+	dialect := s.dialects[r.URL.Path] // nil: the native protocol
 	offered := subprotocols(r)
 	refusal := wire.CloseCode(0)
 	switch { // before the answer: who has it has been counted
-	case len(offered) > 0 && !slices.Contains(offered, wire.Subprotocol):
+	case dialect == nil && len(offered) > 0 && !slices.Contains(offered, wire.Subprotocol):
 		refusal = wire.ProtocolError
 	case !s.originAllowed(r):
 		refusal = wire.OriginNotAllowed
@@ -167,10 +179,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.unjoined.Add(-1)
 	}
 	h := &hijacker{ResponseWriter: w, server: s}
-	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
-		Subprotocols:       []string{wire.Subprotocol},
-		InsecureSkipVerify: true, // origins are checked above, and a page is told
-	})
+	accept := websocket.AcceptOptions{InsecureSkipVerify: true} // origins are checked above, and a page is told
+	if dialect == nil {
+		accept.Subprotocols = nativeSubprotocols
+	}
+	ws, err := websocket.Accept(h, r, &accept)
 	if err != nil { // the library has answered
 		if refusal == 0 {
 			s.unjoined.Add(-1)
@@ -178,7 +191,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ws.SetReadLimit(-1) // messages are bounded where they are read
-	c := &session{server: s, conn: h.conn, ws: ws, token: bearer(r, offered), remote: r.RemoteAddr, unjoined: refusal == 0, began: time.Now()}
+	c := &session{server: s, conn: h.conn, ws: ws, remote: r.RemoteAddr, unjoined: refusal == 0, began: time.Now()}
+	if dialect == nil {
+		c.token = bearer(r, offered)
+		c.conn.peer = (*nativePeer)(c)
+	} else {
+		c.conn.peer = dialect.Connect(r)
+	}
 
 	s.mu.Lock()
 	draining := s.draining
@@ -197,7 +216,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if polled := c.conn.polled; polled != nil {
 		inTurns := refusal == 0 && len(c.conn.pending) == 0
 		watch := polled.attend
-		if inTurns {
+		switch {
+		case inTurns && dialect != nil:
+			watch = func() error { return polled.begin(c) }
+		case inTurns:
 			watch = func() error { return polled.watch(c) }
 		}
 		switch err := watch(); {
@@ -205,7 +227,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.cfg.Log.Error("cannot watch a connection", "error", err)
 			c.conn.Abort()
 		case inTurns:
-			return // its first message brings it its first turn, perhaps already
+			return // it has its first turn, or its first message brings it one, perhaps already
 		}
 	}
 	// The read loop runs in a fresh goroutine: the handler's has a large stack
@@ -246,6 +268,9 @@ func (s *Server) forget(c *session) {
 		s.none.Broadcast()
 	}
 }
+
+// nativeSubprotocols is what the native protocol answers to.
+var nativeSubprotocols = []string{wire.Subprotocol}
 
 // subprotocols returns what the client offers.
 func subprotocols(r *http.Request) []string {
@@ -432,57 +457,4 @@ func (s *Server) Close() {
 	s.pollers.close()
 	close(s.stop)
 	s.sweeper.Wait()
-}
-
-// refusalOf is the close code for an error of joining or resuming.
-func refusalOf(err error) wire.CloseCode {
-	var limit *room.LimitError
-	var invalid *room.InvalidError
-	switch {
-	case errors.Is(err, auth.ErrTooLarge):
-		return wire.TokenTooLarge
-	case errors.Is(err, auth.ErrExpired):
-		return wire.TokenExpired
-	case errors.Is(err, auth.ErrNotYetValid):
-		return wire.TokenNotYetValid
-	case errors.Is(err, auth.ErrRevokedKey), errors.Is(err, room.ErrRevoked):
-		return wire.TokenRevoked
-	case errors.Is(err, auth.ErrMalformed), errors.Is(err, auth.ErrAlgorithm), errors.Is(err, auth.ErrUnknownKey),
-		errors.Is(err, auth.ErrSignature), errors.Is(err, auth.ErrNoExpiry), errors.Is(err, auth.ErrNoIdentity),
-		errors.Is(err, auth.ErrTooLongLived):
-		return wire.InvalidToken
-	case errors.Is(err, room.ErrNotAllowed):
-		return wire.NotAllowed
-	case errors.Is(err, room.ErrNotFound):
-		return wire.RoomNotFound
-	case errors.Is(err, room.ErrFull):
-		return wire.RoomFull
-	case errors.Is(err, room.ErrIdentityTaken):
-		return wire.IdentityTaken
-	case errors.Is(err, room.ErrNoSession):
-		return wire.SessionNotFound
-	case errors.Is(err, room.ErrClosed):
-		return wire.ServerShutdown
-	case errors.As(err, &limit):
-		return wire.LimitExceeded
-	case errors.As(err, &invalid):
-		return wire.InvalidToken
-	case errors.Is(err, io.ErrShortBuffer):
-		return wire.MessageTooBig
-	}
-	return wire.InternalError
-}
-
-// causes is the close code for each cause that a room has to end a connection.
-var causes = map[room.Cause]wire.CloseCode{
-	room.CauseLeft:        wire.Left,
-	room.CauseReplaced:    wire.DuplicateIdentity,
-	room.CauseResumed:     wire.DuplicateIdentity,
-	room.CauseRemoved:     wire.Removed,
-	room.CauseRoomDeleted: wire.RoomDeleted,
-	room.CauseKeyRevoked:  wire.KeyRevoked,
-	room.CauseShutdown:    wire.ServerShutdown,
-	room.CauseSlow:        wire.SlowConsumer,
-	room.CausePingTimeout: wire.PingTimeout,
-	room.CauseRevoked:     wire.TokenRevoked,
 }

@@ -69,7 +69,7 @@ func (c *session) refuse(code wire.CloseCode) {
 	c.release()
 	c.server.refusing.Add(1)
 	defer c.server.refusing.Add(-1)
-	c.conn.farewell(nil, code)
+	c.conn.farewell(nil, code, "")
 	_ = c.conn.SetDeadline(time.Now().Add(refusalTime))
 	c.discard(nil)
 }
@@ -112,7 +112,8 @@ func (c *session) work() (ended bool) {
 	p := c.joined.Load()
 	if p == nil {
 		var err error
-		if p, err = c.open(); errors.Is(err, errParked) {
+		c.generation = 1
+		if p, err = c.conn.peer.Open((*Connection)(c)); errors.Is(err, errParked) {
 			return false
 		}
 		c.token = ""
@@ -207,102 +208,6 @@ func (c *session) release() {
 		c.server.waiting.Add(-c.taken)
 		c.taken = 0
 	}
-}
-
-// open reads the first message and joins or resumes.
-func (c *session) open() (*room.Participant, error) {
-	typ, text, err := c.next(c.server.cfg.Verifier.MaxTokenBytes() + 64<<10)
-	if err != nil {
-		return nil, err
-	}
-	if typ != websocket.MessageText {
-		return nil, errNotAJoin
-	}
-	var m wire.Message
-	if err := wire.Decode(text, &m); err != nil {
-		return nil, errNotAJoin
-	}
-	switch m.Type {
-	case "join":
-		return c.join(&m)
-	case "resume":
-		return c.resume(&m)
-	}
-	return nil, errNotAJoin
-}
-
-func (c *session) join(m *wire.Message) (*room.Participant, error) {
-	s := c.server
-	token := m.Token
-	if token == "" {
-		token = c.token
-	}
-	if token == "" {
-		return nil, fmt.Errorf("%w: no token came with the handshake or in the join", auth.ErrMalformed)
-	}
-	g, err := s.cfg.Verifier.Verify(token)
-	if err != nil {
-		s.cfg.Rooms.Refuse(err)
-		return nil, err
-	}
-	name := g.Room
-	if name == "" && g.Format.Name() != "livekit" {
-		name = m.Room
-	}
-	if err := s.refreshable(g, name, len(token)); err != nil {
-		s.cfg.Rooms.Refuse(err)
-		return nil, err
-	}
-	c.generation = 1
-	return s.cfg.Rooms.Join(c.batch, room.Join{
-		Grant: g, Room: name, Conn: c.conn, Encoder: native{}, Replay: true,
-		AutoSubscribe: m.AutoSubscribe == nil || *m.AutoSubscribe,
-		Admit:         func() error { return s.admit(g) },
-	})
-}
-
-// refreshable refuses a token so close to the limit that no refreshed one would
-// fit: its holder could join, and not join again. Only signing tells for sure;
-// with all that is added and escaped a refreshed token is less than eight times
-// as long, and a few hundred bytes, so that few have to be tried.
-func (s *Server) refreshable(g *auth.Grant, room string, size int) error {
-	if 8*size+4<<10 <= s.cfg.Verifier.MaxTokenBytes() && len(g.KeyIDs()) < auth.MaxKeyIDs {
-		return nil
-	}
-	_, err := s.cfg.Verifier.Refresh(g, auth.Current{
-		Session: "PA_123412345678901234", Room: room, Identity: g.Identity, Name: g.Name,
-		Metadata: g.Metadata, Attributes: g.Attributes, Permission: auth.Resolve(g.Base...),
-	}, time.Minute)
-	if errors.Is(err, auth.ErrTooLarge) {
-		return err
-	}
-	return nil // whatever else is wrong is not the token's fault
-}
-
-// admit checks that the keys a grant descends from are not revoked.
-func (s *Server) admit(g *auth.Grant) error {
-	if s.cfg.Verifier.Keys().Revoked(g.KeyIDs()...) {
-		return auth.ErrRevokedKey
-	}
-	return nil
-}
-
-func (c *session) resume(m *wire.Message) (*room.Participant, error) {
-	secret, ok := room.ParseSecret(m.Secret)
-	if !ok {
-		return nil, room.ErrNoSession
-	}
-	p, generation, final, err := c.server.cfg.Rooms.Resume(c.batch, room.Resumption{
-		Session: m.Session, Secret: secret, Received: m.Received, Attempt: m.Attempt, Conn: c.conn, Admit: c.server.admit,
-	})
-	if err != nil {
-		return nil, err
-	}
-	if final != nil {
-		return nil, &finalError{*final}
-	}
-	c.generation = generation
-	return p, nil
 }
 
 // wait leaves the lead to another goroutine, for the library is about to wait in

@@ -189,6 +189,19 @@ func (s *socket) watch(r reader) error {
 	return nil
 }
 
+// begin is watch for a reader that has something to do before anything is read: it
+// gets a turn at once.
+func (s *socket) begin(r reader) error {
+	if err := s.attend(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.reader, s.parked = r, false
+	s.mu.Unlock()
+	s.poller.turn(s)
+	return nil
+}
+
 // attend has a Read that waits return when there is something to read.
 func (s *socket) attend() error {
 	if s.watched {

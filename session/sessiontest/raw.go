@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -66,6 +67,12 @@ type Raw struct {
 // Sec-WebSocket-Protocol line replaces that of the native protocol.
 func (s *Server) DialRaw(headers ...string) *Raw {
 	s.T.Helper()
+	return s.RawOver(s.dialConn(), headers...)
+}
+
+// dialConn connects and says nothing.
+func (s *Server) dialConn() net.Conn {
+	s.T.Helper()
 	var c net.Conn
 	var err error
 	switch l := s.HTTP.Listener.(type) {
@@ -81,21 +88,38 @@ func (s *Server) DialRaw(headers ...string) *Raw {
 		s.T.Fatal(err)
 	}
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
-	return s.RawOver(c, headers...)
+	return c
+}
+
+// RawLiveblocks joins as Liveblocks' client does, on a connection on which any
+// bytes can be sent. ROOM_STATE is still to be read.
+func (s *Server) RawLiveblocks(room, token string) *Raw {
+	s.T.Helper()
+	address := s.LiveblocksURL("/v8", room, LiveblocksVersion, url.Values{"tok": {token}})
+	return s.rawAt(address[strings.Index(address, "/v8"):], s.dialConn())
 }
 
 // RawOver is DialRaw over a connection that has been dialled.
 func (s *Server) RawOver(c net.Conn, headers ...string) *Raw {
 	s.T.Helper()
+	return s.rawAt("/session", c, headers...)
+}
+
+// rawAt asks for a WebSocket at a path, with its query.
+func (s *Server) rawAt(target string, c net.Conn, headers ...string) *Raw {
+	s.T.Helper()
 	s.T.Cleanup(func() { _ = c.Close() })
 	protocol := "Sec-WebSocket-Protocol: " + wire.Subprotocol + "\r\n"
+	if target != "/session" {
+		protocol = ""
+	}
 	for _, h := range headers {
 		if strings.HasPrefix(h, "Sec-WebSocket-Protocol:") {
 			protocol = ""
 		}
 		protocol += h + "\r\n"
 	}
-	if _, err := io.WriteString(c, "GET /session HTTP/1.1\r\nHost: "+s.HTTP.Listener.Addr().String()+"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+	if _, err := io.WriteString(c, "GET "+target+" HTTP/1.1\r\nHost: "+s.HTTP.Listener.Addr().String()+"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"+protocol+"\r\n"); err != nil {
 		s.T.Fatal(err)
 	}

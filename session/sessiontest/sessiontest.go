@@ -1,5 +1,5 @@
 // Package sessiontest runs a server of sessions for tests, and clients that
-// speak the native protocol to it.
+// speak the native protocol and Liveblocks' to it.
 package sessiontest
 
 import (
@@ -20,9 +20,11 @@ import (
 	"github.com/coder/websocket"
 
 	"usher/auth"
+	authlb "usher/auth/liveblocks"
 	"usher/auth/livekit"
 	"usher/room"
 	"usher/session"
+	"usher/session/liveblocks"
 	"usher/session/wire"
 )
 
@@ -35,7 +37,8 @@ type Server struct {
 	Rooms    *room.Rooms
 	Sessions *session.Server
 	Verifier *auth.Verifier
-	URL      string // ws://…
+	Door     *authlb.Door // of [LiveblocksSecret] and [LiveblocksPublic]
+	URL      string       // ws://…
 	HTTP     *httptest.Server
 
 	client *http.Client // dials the listener; nil: as usual
@@ -53,24 +56,28 @@ type Options struct {
 	Log *log.Logger
 	// TokenBytes is the largest token. Default auth.DefaultMaxTokenBytes.
 	TokenBytes int
+	// QuietReaders keeps Liveblocks users who may only read from broadcasting.
+	QuietReaders bool
 }
 
 // Serve starts a server that ends with the test.
 func Serve(t testing.TB, o Options) *Server {
 	t.Helper()
-	keys, err := auth.NewKeys([]auth.Key{{ID: Key, Secret: auth.Secret(Secret), Project: "test", Format: livekit.Format{}}}, nil)
+	door := LiveblocksEntry(authlb.Config{ReadersBroadcast: !o.QuietReaders})
+	keys, err := auth.NewKeys([]auth.Key{{ID: Key, Secret: auth.Secret(Secret), Project: "test", Format: livekit.Format{}}, door.Key}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{T: t, Verifier: auth.NewVerifier(keys, o.TokenBytes)}
-	rc := room.Config{AutoCreate: true, Refresh: session.Refresher(s.Verifier, 10*time.Minute)}
+	s := &Server{T: t, Verifier: auth.NewVerifier(keys, o.TokenBytes), Door: authlb.NewDoor([]authlb.DoorEntry{door})}
+	rc := room.Config{AutoCreate: true, AccessLists: door.Format, Refresh: session.Refresher(s.Verifier, 10*time.Minute)}
 	if o.Room != nil {
 		o.Room(&rc)
 	}
 	if s.Rooms, err = room.New(rc); err != nil {
 		t.Fatal(err)
 	}
-	sc := session.Config{Rooms: s.Rooms, Verifier: s.Verifier, Log: slog.New(slog.NewTextHandler(defects{t}, &slog.HandlerOptions{Level: slog.LevelError}))}
+	sc := session.Config{Rooms: s.Rooms, Verifier: s.Verifier, PublicKey: liveblocks.PublicKey(s.Door), Log: slog.New(slog.NewTextHandler(defects{t}, &slog.HandlerOptions{Level: slog.LevelError}))}
+	sc.Dialects = []session.Dialect{liveblocks.New(liveblocks.Config{Rooms: s.Rooms, Verifier: s.Verifier, Door: s.Door})}
 	if o.Session != nil {
 		o.Session(&sc)
 	}
@@ -88,7 +95,7 @@ func Serve(t testing.TB, o Options) *Server {
 	if m, ok := o.Listener.(*Memory); ok {
 		s.client = m.client()
 	}
-	s.HTTP.Listener = s.Sessions.Front(s.HTTP.Listener, h, "/session")
+	s.HTTP.Listener = s.Sessions.Front(s.HTTP.Listener, h, "/session", "/v7", "/v8")
 	s.HTTP.Start()
 	s.URL = "ws" + strings.TrimPrefix(s.HTTP.URL, "http") + "/session"
 	t.Cleanup(func() {

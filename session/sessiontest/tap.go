@@ -43,8 +43,17 @@ func (c *tapped) Read(b []byte) (int, error) {
 // DialTapped connects without joining, and keeps every byte that comes.
 func (s *Server) DialTapped() (*Client, *Tap) {
 	s.T.Helper()
+	tap, transport := newTap()
+	return s.Dial(&websocket.DialOptions{
+		Subprotocols: []string{wire.Subprotocol},
+		HTTPClient:   &http.Client{Transport: transport},
+	}), tap
+}
+
+// newTap returns a tap, and what dials the connection that it is on.
+func newTap() (*Tap, *http.Transport) {
 	tap := new(Tap)
-	transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return tap, &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		var d net.Dialer
 		c, err := d.DialContext(ctx, network, addr)
 		if err != nil {
@@ -52,10 +61,6 @@ func (s *Server) DialTapped() (*Client, *Tap) {
 		}
 		return &tapped{c, tap}, nil
 	}}
-	return s.Dial(&websocket.DialOptions{
-		Subprotocols: []string{wire.Subprotocol},
-		HTTPClient:   &http.Client{Transport: transport},
-	}), tap
 }
 
 // JoinTapped is [Server.Join] with a [Server.DialTapped] connection.

@@ -1,5 +1,7 @@
 package wire
 
+import "unicode/utf8"
+
 // A CloseCode ends a connection and says whether to come back: from 4000 to
 // 4499 yes, from 4500 on no.
 type CloseCode uint16
@@ -33,6 +35,8 @@ const (
 	OriginNotAllowed  CloseCode = 4512
 	LimitExceeded     CloseCode = 4513
 	IdentityTaken     CloseCode = 4514
+	AccessLost        CloseCode = 4515
+	RoomRenamed       CloseCode = 4516
 	ProtocolError     CloseCode = 4520
 	KeyRevoked        CloseCode = 4530
 )
@@ -45,7 +49,7 @@ var reasons = map[CloseCode]string{
 	TokenRevoked: "token_revoked", NotAllowed: "not_allowed", RoomNotFound: "room_not_found", RoomFull: "room_full",
 	DuplicateIdentity: "duplicate_identity", Removed: "removed", RoomDeleted: "room_deleted",
 	TokenTooLarge: "token_too_large", OriginNotAllowed: "origin_not_allowed", LimitExceeded: "limit_exceeded",
-	IdentityTaken: "identity_taken", ProtocolError: "protocol_error", KeyRevoked: "key_revoked",
+	IdentityTaken: "identity_taken", AccessLost: "access_lost", RoomRenamed: "room_renamed", ProtocolError: "protocol_error", KeyRevoked: "key_revoked",
 }
 
 // Reason is the code's word, which opens the reason of the close frame.
@@ -64,4 +68,19 @@ func CloseCodes() []CloseCode {
 // 1006 stands for a connection that ended without one.
 func (c CloseCode) Reconnect() bool {
 	return c >= 4000 && c < 4500 || c == 1006 || c == 1001 || c == InternalError
+}
+
+// MaxReasonBytes is the longest reason that fits in a close frame, RFC 6455 section 5.5.
+const MaxReasonBytes = 123
+
+// CutReason shortens a reason to what fits in a close frame, between two characters.
+func CutReason(reason string) string {
+	if len(reason) <= MaxReasonBytes {
+		return reason
+	}
+	end := MaxReasonBytes
+	for end > 0 && !utf8.RuneStart(reason[end]) {
+		end--
+	}
+	return reason[:end]
 }

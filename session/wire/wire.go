@@ -24,6 +24,7 @@ type Message struct {
 
 	// join
 	Token         string `json:"token,omitempty"`
+	PublicKey     string `json:"publicKey,omitempty"` // in place of a token
 	Room          string `json:"room,omitempty"`
 	Project       string `json:"project,omitempty"`
 	AutoSubscribe *bool  `json:"autoSubscribe,omitempty"`
