@@ -40,7 +40,7 @@ func api(h http.Handler) http.Handler {
 }
 
 // wrap is what holds for every request.
-func (c Config) wrap(mux *http.ServeMux, m *metrics) http.Handler {
+func (c Config) wrap(h http.Handler, m *metrics) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// No page of ours passes its address on, or is guessed to be a script.
 		w.Header().Set("Referrer-Policy", "no-referrer")
@@ -73,7 +73,7 @@ func (c Config) wrap(mux *http.ServeMux, m *metrics) http.Handler {
 				fmt.Sprintf("request header too large: the limit is %d bytes", MaxHeaderBytes))
 			return
 		}
-		mux.ServeHTTP(sent, r)
+		h.ServeHTTP(sent, r)
 	})
 }
 

@@ -7,6 +7,9 @@
 //	/rtc…               LiveKit's signal protocol: 501, it is not here yet
 //	/twirp/…            LiveKit's server API
 //	/usher/v1/…         usher's own server API
+//	/v2/…               Liveblocks' server API
+//	/v2/c/…             what pages ask Liveblocks for, for clients
+//	/v7, /v8, /ai/v7    Liveblocks' WebSockets
 //	/metrics            Prometheus
 //	/healthz, /readyz   for whatever watches the process
 //	/sdk/usher.js       the browser SDK, for pages of every origin
@@ -30,6 +33,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,6 +50,11 @@ type Config struct {
 
 	// API is usher's own server API, /usher/v1/. Optional.
 	API http.Handler
+
+	// Liveblocks is the server API of Liveblocks, /v2/, but for what pages ask
+	// for, which is LiveblocksClient's: /v2/c/. They get paths as they came, for a
+	// room's id may have any characters. Optional.
+	Liveblocks, LiveblocksClient http.Handler
 
 	// Pages serves the demo: "/" and "/{room}", where [http.Request.PathValue]
 	// has the room, and "/demo/{file}". Optional.
@@ -91,12 +100,12 @@ const (
 // like rooms of the demo until then.
 var reserved = []string{
 	"/favicon.ico", "/sdk", "/twirp", "/usher",
-	"/v1", "/v2", "/v7", "/v8", "/metrics", "/debug",
+	"/v1", "/v2", "/ai", "/metrics", "/debug",
 }
 
 // WebSocketPaths are the routes whose requests become WebSockets, for
 // [session.Server.Front].
-var WebSocketPaths = []string{"/session"}
+var WebSocketPaths = []string{"/session", "/v7", "/v8", "/ai/v7"}
 
 // New returns the handler for clients, and the one for the admin address, nil
 // unless there is one.
@@ -115,7 +124,9 @@ func New(c Config) (public, admin http.Handler) {
 	}
 
 	c.health(clients)
-	clients.Handle("/session", c.Session)
+	for _, path := range WebSocketPaths {
+		clients.Handle(path, c.Session)
+	}
 	clients.HandleFunc("/rtc", noSignal)
 	clients.HandleFunc("/rtc/", noSignal)
 	operators.Handle("GET /metrics", promhttp.HandlerFor(c.Metrics, promhttp.HandlerOpts{}))
@@ -145,11 +156,25 @@ func New(c Config) (public, admin http.Handler) {
 	}
 	clients.HandleFunc("/", notFound)
 
-	public = c.wrap(clients, m)
-	if c.SeparateAdmin {
-		admin = c.wrap(operators, m)
+	if !c.SeparateAdmin {
+		return c.wrap(asTheyCame(asTheyCame(clients, "/v2/", c.Liveblocks), "/v2/c/", c.LiveblocksClient), m), nil
 	}
-	return public, admin
+	return c.wrap(asTheyCame(clients, "/v2/c/", c.LiveblocksClient), m), c.wrap(asTheyCame(operators, "/v2/", c.Liveblocks), m)
+}
+
+// asTheyCame hands h, unless it is nil, the requests below a path. The mux would
+// redirect what has "//" or ".." in it.
+func asTheyCame(mux http.Handler, below string, h http.Handler) http.Handler {
+	if h == nil {
+		return mux
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.EscapedPath(), below) {
+			h.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // NewServer returns a server for one of the handlers of [New]. It bounds what

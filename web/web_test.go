@@ -90,13 +90,15 @@ func serve(t *testing.T, separateAdmin bool) *site {
 			n, err := io.Copy(io.Discard, r.Body)
 			fmt.Fprintf(w, "twirp %d %v", n, err)
 		}),
-		Pages:         says("page"),
-		SDK:           says("sdk"),
-		Console:       says("console"),
-		Ready:         s.ready.Load,
-		Metrics:       s.metrics,
-		SeparateAdmin: separateAdmin,
-		Log:           log,
+		Liveblocks:       says("liveblocks"),
+		LiveblocksClient: says("liveblocks client"),
+		Pages:            says("page"),
+		SDK:              says("sdk"),
+		Console:          says("console"),
+		Ready:            s.ready.Load,
+		Metrics:          s.metrics,
+		SeparateAdmin:    separateAdmin,
+		Log:              log,
 	})
 	start := func(h http.Handler) string {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -181,8 +183,17 @@ func TestAddresses(t *testing.T) {
 		{"GET /sdk", nothing, nothing, nothing},
 		{"GET /demo/a/b", nothing, nothing, nothing},
 		{"GET /lobby/x", nothing, nothing, nothing},
-		{"GET /v7", nothing, nothing, nothing},
-		{"POST /v2/rooms", nothing, nothing, nothing},
+		{"GET /v7?roomId=r&tok=" + token, answer{426, "WebSocket protocol violation"}, answer{426, "WebSocket protocol violation"}, nothing},
+		{"GET /v8?roomId=r&tok=" + token, answer{426, "WebSocket protocol violation"}, answer{426, "WebSocket protocol violation"}, nothing},
+		{"GET /ai/v7", answer{426, "WebSocket protocol violation"}, answer{426, "WebSocket protocol violation"}, nothing},
+		{"GET /ai", nothing, nothing, nothing},
+		{"POST /v2/rooms", answer{200, "liveblocks  /v2/rooms"}, nothing, answer{200, "liveblocks  /v2/rooms"}},
+		{"GET /v2/rooms/a%2F%2Fb", answer{200, "liveblocks  /v2/rooms/a//b"}, nothing, answer{200, "liveblocks  /v2/rooms/a//b"}},
+		{"GET /v2/rooms//x/../y", answer{200, "liveblocks  /v2/rooms//x/../y"}, nothing, answer{200, "liveblocks  /v2/rooms//x/../y"}},
+		{"GET /v2/rooms/%2E%2E", answer{200, "liveblocks  /v2/rooms/.."}, nothing, answer{200, "liveblocks  /v2/rooms/.."}},
+		{"GET /v2/c/rooms/x/threads", answer{200, "liveblocks client  /v2/c/rooms"}, answer{200, "liveblocks client  /v2/c/rooms"}, answer{200, "liveblocks  /v2/c/rooms"}},
+		{"GET /v2/c/../rooms", answer{200, "liveblocks client  /v2/c/../rooms"}, answer{200, "liveblocks client  /v2/c/../rooms"}, answer{200, "liveblocks  /v2/c/../rooms"}},
+		{"GET /v2", nothing, nothing, nothing},
 		{"GET /favicon.ico", nothing, nothing, nothing},
 		{"GET /console", answer{200, "console  /console"}, nothing, answer{200, "console  /console"}},
 		{"GET /console/console.js", answer{200, "console  /console/console.js"}, nothing, answer{200, "console  /console/console.js"}},
@@ -339,7 +350,7 @@ func TestWithoutOptionalHandlers(t *testing.T) {
 	srv := httptest.NewServer(public)
 	defer srv.Close()
 	defer http.DefaultClient.CloseIdleConnections()
-	for _, path := range []string{"/", "/lobby", "/twirp/x", "/console"} {
+	for _, path := range []string{"/", "/lobby", "/twirp/x", "/console", "/v2/rooms", "/v2/c/threads"} {
 		if status, body, _ := ask(t, "GET", srv.URL+path); status != 404 || body != jsonNotFound {
 			t.Errorf("%s: got %d %q, want 404", path, status, body)
 		}

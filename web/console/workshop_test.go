@@ -67,7 +67,7 @@ func TestReadingTokens(t *testing.T) {
 		{"Bearer " + expired, "This is no token.", "leave it out"},
 		{"a.b", "This is no token.", "this has 2"},
 		// {"k":"id","pid":"p","uid":"ada","exp":1}
-		{header + "eyJrIjoiaWQiLCJwaWQiOiJwIiwidWlkIjoiYWRhIiwiZXhwIjoxfQ.x", "It is refused: this version of usher reads LiveKit tokens only.", "it expired more than 10 years ago"},
+		{header + "eyJrIjoiaWQiLCJwaWQiOiJwIiwidWlkIjoiYWRhIiwiZXhwIjoxfQ.x", "This is a Liveblocks ID token", "it expired more than 10 years ago"},
 		// {"r":"standup","d":"1","iat":1}
 		{header + "eyJyIjoic3RhbmR1cCIsImQiOiIxIiwiaWF0IjoxfQ.x", "This is a Daily meeting token.", `"standup"`},
 	} {

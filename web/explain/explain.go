@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"usher/auth"
+	"usher/auth/liveblocks"
 	"usher/auth/livekit"
 	"usher/web"
 )
@@ -47,7 +48,7 @@ func Signature(err error) string {
 // signature is what to say about that. The error says why no server could
 // read the token.
 func LiveKit(token string, signature []string, now time.Time) (Report, error) {
-	g, err := auth.ReadUnverified(token, livekit.Format{})
+	g, err := read(token, LiveKitToken)
 	if g == nil {
 		return nil, errors.New(Reason(err))
 	}
@@ -55,14 +56,7 @@ func LiveKit(token string, signature []string, now time.Time) (Report, error) {
 	// Whatever is not as it should be in here has been refused above.
 	_ = json.Unmarshal(g.Claims, &e.said)
 
-	may, wrong := e.may(), e.problems()
-	forged := len(signature) > 0 && strings.HasPrefix(signature[0], NotHolding)
-	if forged {
-		wrong = append([]string{"the signature does not hold"}, wrong...)
-	}
-	if len(may) > 0 && (forged || e.barred()) {
-		may = append([]string{"nothing as it stands; with what is wrong mended:"}, may...)
-	}
+	may, wrong := asItStands(signature, e.barred(), e.may(), e.problems())
 	var r Report
 	r.add("key", quoted(g.KeyID))
 	r.add("signature", signature...)
@@ -75,6 +69,41 @@ func LiveKit(token string, signature []string, now time.Time) (Report, error) {
 	r.add("wrong", wrong...)
 	r.add("no effect", e.unused()...)
 	return r, nil
+}
+
+// Token says what a token is good for that is of a kind read here: it is [Liveblocks]
+// or [LiveKit].
+func Token(token string, signature []string, now time.Time) (Report, error) {
+	switch Recognize(token) {
+	case LiveblocksID, LiveblocksAccess:
+		return Liveblocks(token, signature, now)
+	}
+	return LiveKit(token, signature, now)
+}
+
+// asItStands puts what a token may do and what is wrong with it in the light of
+// its signature.
+func asItStands(signature []string, barred bool, may, wrong []string) ([]string, []string) {
+	forged := len(signature) > 0 && strings.HasPrefix(signature[0], NotHolding)
+	if forged {
+		wrong = append([]string{"the signature does not hold"}, wrong...)
+	}
+	if len(may) > 0 && (forged || barred) {
+		may = append([]string{"nothing as it stands; with what is wrong mended:"}, may...)
+	}
+	return may, wrong
+}
+
+// Read returns what a token of a kind that is read here says, whoever wrote it, as
+// [auth.ReadUnverified] does. Of any other text it returns an error.
+func Read(token string) (*auth.Grant, error) { return read(token, Recognize(token)) }
+
+func read(token string, kind Kind) (*auth.Grant, error) {
+	switch kind {
+	case LiveblocksID, LiveblocksAccess:
+		return auth.ReadUnverified(token, liveblocks.New(liveblocks.Config{ReadersBroadcast: true}))
+	}
+	return auth.ReadUnverified(token, livekit.Format{})
 }
 
 // add appends a part, unless there is nothing to say.
@@ -93,7 +122,7 @@ func ofAnotherKey(err error) bool {
 
 // Refusal says why a token does not hold, of which a verifier said err.
 func Refusal(token string, err error, now time.Time) string {
-	g, unreadable := auth.ReadUnverified(token, livekit.Format{})
+	g, unreadable := Read(token)
 	switch {
 	case errors.Is(err, auth.ErrTooLarge): // refused unread
 		return Reason(err)
@@ -263,7 +292,13 @@ func (e *explanation) barred() bool {
 	from, dated := instant(e.said.NotBefore)
 	return g.Expires.IsZero() || !e.now.Before(g.Expires.Add(auth.Leeway)) ||
 		dated && e.now.Before(from.Add(-auth.Leeway)) ||
-		g.Join && (g.Room == "" || g.Identity == "")
+		NamesNoRoom(g) || g.Join && g.Identity == ""
+}
+
+// NamesNoRoom reports whether a token would let its holder join, if it said where.
+// Liveblocks' tokens need not.
+func NamesNoRoom(g *auth.Grant) bool {
+	return g.Join && g.Room == "" && g.Format != nil && g.Format.Name() == livekit.Format{}.Name()
 }
 
 func (e *explanation) problems() []string {

@@ -26,7 +26,7 @@ const (
 	NoToken          Kind = "none"
 )
 
-const notReadYet = "it is refused: this version of usher reads LiveKit tokens only"
+const notReadYet = "it is refused: this version of usher reads no Daily tokens"
 
 // whats is what a kind is, in words.
 var whats = map[Kind]string{
@@ -60,13 +60,13 @@ func Recognize(text string) Kind {
 }
 
 // Any says of a text of whatever kind what it is, what is wrong with it, and what
-// usher does with it. Of a LiveKit token it says what [LiveKit] says.
+// usher does with it. Of a LiveKit token it says what [LiveKit] says, of a Liveblocks
+// token what [Liveblocks] says. Of Liveblocks' keys only a server knows more.
 func Any(text string, signature []string, now time.Time) (Kind, Report) {
 	kind := Recognize(text)
 	var r Report
 	switch kind {
 	case LiveblocksSecret, LiveblocksPublic:
-		r.add("here", notReadYet)
 		return kind, r
 	case NoToken:
 		_, _, err := takeApart(text)
@@ -82,13 +82,15 @@ func Any(text string, signature []string, now time.Time) (Kind, Report) {
 	}
 	c, alg, _ := takeApart(text)
 	e := explanation{now: now}
+	var unread error
 	switch kind {
 	case LiveblocksID, LiveblocksAccess:
-		r.add("holder", quoted(c.text("uid")))
-		r.add("project", quoted(c.text("pid")))
-		if groups := c.list("gids"); len(groups) > 0 {
-			r.add("groups", strings.Join(groups, ", "))
+		var report Report
+		if report, unread = Liveblocks(text, signature, now); unread == nil {
+			return kind, report
 		}
+		r.add("holder", quoted(c.text("uid")))
+		r.addLiveblocks(c, c.text("org"))
 		r.add("valid", c.validity(&e))
 		r.add("may", c.scopes()...)
 	case DailyToken:
@@ -107,8 +109,13 @@ func Any(text string, signature []string, now time.Time) (Kind, Report) {
 		r.add("holder", quoted(c.text("sub")))
 		r.add("valid", c.validity(&e))
 	}
-	r.add("wrong", c.problems(kind, alg, now)...)
+	wrong := c.problems(kind, alg, now)
+	if unread != nil {
+		wrong = append([]string{"no server would take this token: " + unread.Error()}, wrong...)
+	}
+	r.add("wrong", wrong...)
 	switch kind {
+	case LiveblocksID, LiveblocksAccess:
 	case LiveKitWebhook:
 		r.add("here", "it lets nobody in; your backend checks it with the body that it came with")
 	case OtherToken:
@@ -173,6 +180,8 @@ func decodePart(part string, into any) error {
 
 func (c claims) kind() Kind {
 	switch has := func(name string) bool { _, ok := c[name]; return ok }; {
+	case c.text("iss") != "" && has("video"):
+		return LiveKitToken // by its issuer, whatever else it claims
 	case c.text("k") == "id" && has("uid"):
 		return LiveblocksID
 	case c.text("k") == "acc" && (has("uid") || has("perms")):

@@ -174,6 +174,9 @@ func (s *service) MoveParticipant(ctx context.Context, req *livekit.MoveParticip
 	b := s.Rooms.Batch()
 	err = s.Rooms.Move(b, c.grant.Project, req.Room, req.DestinationRoom, req.Identity)
 	b.Flush()
+	if errors.Is(err, room.ErrNotAllowed) {
+		return nil, twirp.NewError(twirp.FailedPrecondition, "the participant's token does not let them into the destination room")
+	}
 	if err != nil {
 		return nil, s.problem(err)
 	}

@@ -2,6 +2,7 @@ package usher
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 
@@ -85,13 +86,14 @@ func (a *api) change(r *request) (int, any, error) {
 
 // An explanation says why somebody may do what they may.
 type explanation struct {
-	Room        string        `json:"room"`
-	Identity    string        `json:"identity"`
-	SID         string        `json:"sid,omitempty"`
-	Connected   bool          `json:"connected"`
-	Permissions []explained   `json:"permissions"`
-	Layers      []layer       `json:"layers"`
-	Receive     []receiveRule `json:"receive,omitempty"`
+	Room      string `json:"room"`
+	Identity  string `json:"identity"`
+	SID       string `json:"sid,omitempty"`
+	Connected bool   `json:"connected"`
+	story
+	Receive []receiveRule `json:"receive,omitempty"`
+	// Revocations keep the person out of the room, the latest first.
+	Revocations []revocation `json:"revocations"`
 }
 
 // explained is one right.
@@ -105,13 +107,13 @@ type explained struct {
 type said struct {
 	Layer string    `json:"layer"`
 	Says  string    `json:"says"` // "allow" or "deny"
-	At    time.Time `json:"at"`
+	At    time.Time `json:"at,omitzero"`
 	By    string    `json:"by,omitempty"`
 }
 
 type layer struct {
 	Layer string    `json:"layer"`
-	At    time.Time `json:"at"`
+	At    time.Time `json:"at,omitzero"`
 	By    string    `json:"by,omitempty"`
 	Allow []string  `json:"allow"`
 	Deny  []string  `json:"deny"`
@@ -130,14 +132,9 @@ func (a *api) explain(r *request) (int, any, error) {
 		return 0, nil, err
 	}
 	info, layers, err := a.Rooms.Explain(r.grant.Project, name, room.Target{Identity: identity})
-	if err != nil {
+	out := explanation{Room: name, Identity: identity, Revocations: a.against(r.grant.Project, name, identity)}
+	if err != nil && !(errors.Is(err, room.ErrNoParticipant) && len(out.Revocations) > 0) {
 		return 0, nil, err
-	}
-	out := explanation{Room: name, Identity: identity, Layers: []layer{}}
-	says := make([]auth.Say, len(layers))
-	for i, l := range layers {
-		says[i] = l.Say
-		out.Layers = append(out.Layers, layer{l.Layer, l.At.UTC(), l.By, names(l.Allow), names(l.Deny)})
 	}
 	if info != nil {
 		out.SID, out.Connected = info.SID, info.State == room.Active
@@ -148,9 +145,41 @@ func (a *api) explain(r *request) (int, any, error) {
 			out.Receive = append(out.Receive, receiveRule{SID: sid, Allow: names(rights)})
 		}
 	}
+	out.story = tell(layers, info != nil)
+	return http.StatusOK, out, nil
+}
+
+// against returns the revocations that concern an identity in a room, whatever
+// token it comes with.
+func (a *api) against(project, name, identity string) []revocation {
+	list := []revocation{}
+	for _, rv := range a.Rooms.Revocations(project, "") {
+		if rv.TokenID != "" || rv.KeyID != "" || rv.Room != "" && rv.Room != name || rv.Identity != "" && rv.Identity != identity {
+			continue
+		}
+		list = append(list, shown(rv))
+	}
+	return list
+}
+
+// A story is what each layer says, and what comes of it.
+type story struct {
+	Permissions []explained `json:"permissions"`
+	Layers      []layer     `json:"layers"`
+}
+
+// tell puts layers, weakest first, into words. What comes of them is left open
+// unless they are all there are.
+func tell(layers []room.Layer, all bool) story {
+	out := story{Layers: []layer{}}
+	says := make([]auth.Say, len(layers))
+	for i, l := range layers {
+		says[i] = l.Say
+		out.Layers = append(out.Layers, layer{l.Layer, l.At.UTC(), l.By, names(l.Allow), names(l.Deny)})
+	}
 	auth.AllRights.Each(func(right auth.Rights) {
 		e := explained{Right: right.Names()[0], Said: []said{}}
-		if info != nil {
+		if all {
 			allowed, by := auth.Explain(right, says...)
 			e.Allowed, e.DecidedBy = &allowed, by
 		}
@@ -164,7 +193,7 @@ func (a *api) explain(r *request) (int, any, error) {
 		}
 		out.Permissions = append(out.Permissions, e)
 	})
-	return http.StatusOK, out, nil
+	return out
 }
 
 func names(r auth.Rights) []string {

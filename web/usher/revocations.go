@@ -27,8 +27,9 @@ func shown(r room.Revocation) revocation {
 	return revocation{r.ID, r.Room, r.Identity, r.TokenID, r.KeyID, r.Until.UTC(), r.Made.UTC(), r.By, r.Reason, r.Expires.UTC()}
 }
 
-// maxAhead is how far ahead until may be: what is further was not meant in seconds.
-const maxAhead = 24 * time.Hour
+// maxAhead is how far ahead until may be: far enough to keep somebody out who gets
+// new tokens. What is further was not meant in seconds.
+const maxAhead = 10 * 366 * 24 * time.Hour
 
 // maxExpires is the year 9999, behind which times cannot be written.
 const maxExpires = 253402300799
@@ -64,7 +65,7 @@ func (a *api) revoke(r *request) (int, any, error) {
 		Until: time.Now(), By: r.by(), Reason: body.Reason}
 	if body.Until != nil {
 		if *body.Until < 0 || *body.Until > time.Now().Add(maxAhead).Unix() {
-			return 0, nil, invalid("until is a Unix time in seconds, at most a day ahead")
+			return 0, nil, invalid("until is a Unix time in seconds, at most ten years ahead")
 		}
 		rv.Until = time.Unix(*body.Until, 0)
 	}

@@ -15,7 +15,9 @@
 //
 // Whoever holds a token with roomAdmin for the room, or the project's own, see
 // [web.AdministersProject]. It comes in the Authorization header. What concerns
-// no room, and lifting a revocation, is for the project's own token alone.
+// no room, and lifting a revocation, is for the project's own token alone. The
+// secret key of Liveblocks' API, sk_…, counts as the project's own token: whoever
+// has it can make any Liveblocks token and room of the project.
 package usher
 
 import (
@@ -41,6 +43,12 @@ import (
 type Config struct {
 	Rooms    *room.Rooms
 	Verifier *auth.Verifier
+
+	// SecretKey returns the project whose secret key this is, sk_… Nil: there
+	// are no such keys.
+	SecretKey func(key string) (project string, ok bool)
+	// PublicKey does the same of public keys, pk_…, for explanations.
+	PublicKey func(key string) (project string, ok bool)
 
 	// Outbox tells how a project's webhooks stand, and how many occurrences
 	// are not even written. Nil: there are none.
@@ -141,12 +149,23 @@ type request struct {
 	grant *auth.Grant
 }
 
+// authenticate returns what a caller may do. By a secret key that is everything in
+// its project.
 func (a *api) authenticate(r *http.Request) (*auth.Grant, error) {
 	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		return nil, errSender
 	}
-	g, err := a.Verifier.Verify(strings.TrimSpace(token))
+	token = strings.TrimSpace(token)
+	if strings.HasPrefix(token, "sk_") {
+		if a.SecretKey != nil {
+			if project, ok := a.SecretKey(token); ok {
+				return &auth.Grant{Project: project, RoomAdmin: true, KeyID: secretKey}, nil
+			}
+		}
+		return nil, &problem{http.StatusUnauthorized, "unauthenticated", "the secret key is of no project"}
+	}
+	g, err := a.Verifier.Verify(token)
 	if err == nil && web.Revoked(a.Rooms, a.Verifier, g) {
 		err = room.ErrRevoked
 	}
@@ -154,6 +173,16 @@ func (a *api) authenticate(r *http.Request) (*auth.Grant, error) {
 		return nil, &problem{http.StatusUnauthorized, "unauthenticated", "the token is not accepted" + reason(err)}
 	}
 	return g, nil
+}
+
+// secretKey is who asks, for explanations and logs, when it is somebody with the
+// secret key. It looks like no key of LiveKit's.
+const secretKey = "the secret key"
+
+// revoked reports whether the caller's token was revoked since it was looked at. A
+// secret key is changed in the configuration instead.
+func (r *request) revoked() bool {
+	return r.grant.KeyID != secretKey && web.Revoked(r.api.Rooms, r.api.Verifier, r.grant)
 }
 
 // reason says what is wrong with a token, without a word of its content.
@@ -176,7 +205,7 @@ func (r *request) by() string { return cmp.Or(r.grant.Identity, r.grant.KeyID) }
 func (r *request) may(room string) error {
 	g := r.grant
 	switch {
-	case web.Revoked(r.api.Rooms, r.api.Verifier, g):
+	case r.revoked():
 	case web.AdministersProject(g):
 		return nil
 	case room != "" && g.RoomAdmin && g.Room == room:

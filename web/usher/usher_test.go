@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/bits"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"usher/auth"
 	tokens "usher/auth/livekit"
 	"usher/room"
 	"usher/room/store"
@@ -37,7 +39,8 @@ func serve(t *testing.T, change ...func(*room.Config)) *site {
 			}
 		},
 		Handler: func(s *sessiontest.Server, sessions http.Handler) http.Handler {
-			public, _ := web.New(web.Config{Session: sessions, API: usher.New(usher.Config{Rooms: s.Rooms, Verifier: s.Verifier}), Metrics: prometheus.NewRegistry()})
+			public, _ := web.New(web.Config{Session: sessions, API: usher.New(usher.Config{Rooms: s.Rooms, Verifier: s.Verifier,
+				SecretKey: s.Door.Secret, PublicKey: s.Door.Public}), Metrics: prometheus.NewRegistry()})
 			return public
 		},
 	})}
@@ -126,17 +129,22 @@ func TestGrants(t *testing.T) {
 		"creates and lists":                   s.grant(tokens.VideoGrant{RoomCreate: true, RoomList: true}),
 		"broken":                              "x.y.z",
 		"project":                             s.project(),
+		"secret key":                          sessiontest.LiveblocksSecret,
+		"another secret key":                  "sk_other",
+		"public key":                          sessiontest.LiveblocksPublic,
+		"an ID token":                         s.IDToken("eve", "staff"),
+		"an access token":                     s.AccessToken("eve", "lobby", "room:write"),
 	} {
 		for call, c := range calls {
-			if call == "lift" && name == "project" {
+			if call == "lift" && (name == "project" || name == "secret key") {
 				continue // last
 			}
 			a := s.call(c.method, c.path, token, c.body)
-			allowed := name == "project" || ofRoom[call] && (name == "admin of the room" || name == "a moderator's refreshed")
+			allowed := name == "project" || name == "secret key" || ofRoom[call] && (name == "admin of the room" || name == "a moderator's refreshed")
 			switch {
 			case allowed && a.status >= 400:
 				t.Errorf("%s with %s: got %d %s", call, name, a.status, a.Text)
-			case !allowed && (name == "none" || name == "broken"):
+			case !allowed && (name == "none" || name == "broken" || strings.HasSuffix(name, "key")):
 				a.want(t, 401, "unauthenticated")
 			case !allowed && name != "joins, and administers without room":
 				a.want(t, 403, "permission_denied")
@@ -145,7 +153,7 @@ func TestGrants(t *testing.T) {
 			}
 		}
 	}
-	s.call("DELETE", "/revocations/"+made.Str("id"), s.project(), "").want(t, 200, "")
+	s.call("DELETE", "/revocations/"+made.Str("id"), sessiontest.LiveblocksSecret, "").want(t, 200, "")
 	s.call("DELETE", "/revocations/"+made.Str("id"), s.project(), "").want(t, 404, "not_found")
 	s.call("GET", "/nothing", s.project(), "").want(t, 404, "not_found")
 }
@@ -253,7 +261,7 @@ func TestExplain(t *testing.T) {
 		return a, rights
 	}
 	a, rights := explain()
-	if a.Str("sid") != joined.Str("session") || a.Get("connected") != true || len(rights) != 25 {
+	if a.Str("sid") != joined.Str("session") || a.Get("connected") != true || len(rights) != bits.OnesCount64(uint64(auth.AllRights)) {
 		t.Errorf("got %s", a.Text)
 	}
 	if r := rights["sendCamera"]; r["allowed"] != true || r["decidedBy"] != "token" || len(r["said"].([]any)) != 1 {
@@ -285,6 +293,54 @@ func TestExplain(t *testing.T) {
 	a, rights = explain()
 	if r := rights["sendCamera"]; a.Get("connected") != false || a.Str("sid") != "" || r["allowed"] != nil || len(r["said"].([]any)) != 1 {
 		t.Errorf("got %s", a.Text)
+	}
+	s.call("GET", "/rooms/lobby/participants/nobody/permissions", s.admin("lobby"), "").want(t, 404, "not_found")
+}
+
+// With why somebody may what they may come the revocations that keep them out.
+func TestExplainRevocations(t *testing.T) {
+	s := serve(t)
+	s.Join(s.Token("lobby", "ada"))
+	until := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	var ids []string
+	for _, body := range []string{`"room":"lobby","identity":"bob","reason":"spam"`, `"identity":"bob"`, `"room":"lobby"`,
+		`"room":"hall","identity":"bob"`, `"room":"hall"`, `"identity":"eve"`, `"tokenId":"bob"`, `"keyId":"bob"`} {
+		if strings.Contains(body, "tokenId") || body == `"room":"lobby"` {
+			body += `,"until":1` // nobody is put out
+		} else {
+			body += fmt.Sprintf(`,"until":%d`, until.Unix())
+		}
+		made := s.call("POST", "/revocations", s.project(), "{"+body+"}")
+		made.want(t, 201, "")
+		ids = append(ids, made.Str("id"))
+	}
+	told := func(identity string) []any {
+		t.Helper()
+		a := s.call("GET", "/rooms/lobby/participants/"+identity+"/permissions", s.admin("lobby"), "")
+		if a.status != 200 {
+			t.Fatalf("got %d %s", a.status, a.Text)
+		}
+		return a.Get("revocations").([]any)
+	}
+	list := told("bob") // who is not there, and nothing was stated about
+	if len(list) != 3 {
+		t.Fatalf("got %v", list)
+	}
+	for i, want := range []string{ids[2], ids[1], ids[0]} {
+		if got := list[i].(map[string]any)["id"]; got != want {
+			t.Errorf("%d: got %v, want %s", i, got, want)
+		}
+	}
+	last := list[2].(map[string]any)
+	if last["until"] != until.Format(time.RFC3339) || last["reason"] != "spam" || last["by"] != sessiontest.Key || last["room"] != "lobby" || last["identity"] != "bob" {
+		t.Errorf("got %v", last)
+	}
+	if list := told("ada"); len(list) != 1 {
+		t.Errorf("of somebody inside: got %v, want the room's", list)
+	}
+	s.call("DELETE", "/revocations/"+ids[2], s.project(), "").want(t, 200, "")
+	if list := told("ada"); len(list) != 0 {
+		t.Errorf("got %v", list)
 	}
 	s.call("GET", "/rooms/lobby/participants/nobody/permissions", s.admin("lobby"), "").want(t, 404, "not_found")
 }
@@ -484,8 +540,13 @@ func TestExplainToken(t *testing.T) {
 		"forged":         {forged, "livekit", `"DOES NOT HOLD: the secret is another one, or the token was changed"`, false},
 		"of another key": {foreign, "livekit", `this server refuses it: it is of another key, \"APIother\"`, false},
 		"no room":        {s.Token("", "bob"), "livekit", `"this server refuses it: it names no room"`, false},
-		"daily":          {"eyJhbGciOiJIUzI1NiJ9.eyJyIjoieCIsImQiOiIxIiwiaWF0IjoxfQ.eA", "daily", "this version of usher reads LiveKit tokens only", false},
-		"a key":          {"sk_dev_x", "liveblocks-secret-key", "it is refused", false},
+		"daily":          {"eyJhbGciOiJIUzI1NiJ9.eyJyIjoieCIsImQiOiIxIiwiaWF0IjoxfQ.eA", "daily", "this version of usher reads no Daily tokens", false},
+		"id token":       {s.IDToken("bob", "eng"), "liveblocks-id", `{"label":"here","lines":["this server takes it"]}`, true},
+		"access token":   {s.AccessToken("bob", "lobby", "room:read"), "liveblocks-access", `"room:read in \"lobby\""`, true},
+		"forged id":      {s.IDToken("bob") + "A", "liveblocks-id", "this server refuses it: ", false},
+		"a key":          {"sk_dev_x", "liveblocks-secret-key", "it is no key of this project", false},
+		"the secret key": {sessiontest.LiveblocksSecret, "liveblocks-secret-key", "this server takes it", true},
+		"the public key": {sessiontest.LiveblocksPublic, "liveblocks-public-key", "this server takes it", true},
 		"nonsense":       {"x", "none", "this has 1", false},
 	} {
 		a := explain(test.token)
@@ -494,10 +555,94 @@ func TestExplainToken(t *testing.T) {
 		}
 	}
 	s.call("POST", "/revocations", s.project(), `{"identity":"bob"}`).want(t, 201, "")
-	if a := explain(good); a.Get("accepted") != false || !strings.Contains(a.Text, "this server refuses it: it was revoked") {
-		t.Errorf("a revoked one: got %s", a.Text)
+	for _, token := range []string{good, s.IDToken("bob")} {
+		if a := explain(token); a.Get("accepted") != false || !strings.Contains(a.Text, "this server refuses it: it was revoked") {
+			t.Errorf("a revoked one: got %s", a.Text)
+		}
 	}
 	s.call("POST", "/tokens/explain", s.project(), `{"tokne":"x"}`).want(t, 400, "invalid_request")
+}
+
+// A token of another project is one of an unknown key, whatever it looks like.
+func TestExplainTokenOfAnotherProject(t *testing.T) {
+	s := serve(t)
+	const secret = "another-secret-of-more-than-32-bytes"
+	mine, _ := s.Verifier.Keys().Lookup(sessiontest.Key)
+	keys, err := auth.NewKeys([]auth.Key{mine, {ID: "APIother", Secret: auth.Secret(secret), Project: "other", Format: tokens.Format{}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Verifier.SetKeys(keys)
+	admin := s.project()
+	for name, claims := range map[string]string{
+		"as it should be":        `"video":{"roomJoin":true,"room":"lobby"}`,
+		"claims of an ID token":  `"video":{"roomJoin":true,"room":"lobby"},"k":"id","uid":"x"`,
+		"looks like an ID token": `"k":"id","uid":"x"`,
+	} {
+		token, err := auth.Sign(fmt.Appendf(nil, `{"iss":"APIother","sub":"bob","exp":%d,%s}`, time.Now().Add(time.Hour).Unix(), claims), auth.Secret(secret))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Verifier.Verify(token); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		body, _ := json.Marshal(map[string]string{"token": token, "room": "lobby"})
+		if a := s.call("POST", "/tokens/explain", admin, string(body)); a.status != 200 || a.Get("accepted") != false || a.Get("room") != nil {
+			t.Errorf("%s: got %d %s", name, a.status, a.Text)
+		}
+	}
+}
+
+// What the holder of a token may do in a room, and which level or pattern decides it,
+// before they are there.
+func TestExplainTokenInRoom(t *testing.T) {
+	s := serve(t)
+	add := func(name string, part room.LiveblocksRoom) {
+		t.Helper()
+		b := s.Rooms.Batch()
+		_, err := s.Rooms.CreateLiveblocks(b, "test", name, part)
+		b.Flush()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("doc", room.LiveblocksRoom{Access: auth.AccessList{Default: []string{}, Groups: map[string][]string{"eng": {"*:write"}},
+		Users: map[string][]string{"bob": {"*:read", "comments:write"}, "eve": {}}}})
+	add("theirs", room.LiveblocksRoom{Organization: "acme", Access: auth.AccessList{Default: []string{"*:write"}}})
+	s.Join(s.Token("call", "cleo")) // of LiveKit only
+	for name, test := range map[string]struct {
+		token, room string
+		enter       bool
+		want        []string
+	}{
+		"by a group":        {s.IDToken("ada", "eng"), "doc", true, []string{"canWrite: allowed by groupsAccesses.eng", "canPublish: denied by groupsAccesses.eng"}},
+		"by the user":       {s.IDToken("bob", "eng"), "doc", true, []string{"canWrite: denied by usersAccesses.bob", "comments:public:write: allowed by usersAccesses.bob", "broadcastEvent: allowed by usersAccesses.bob", `"decidedBy":"usersAccesses.bob"`}},
+		"by nothing":        {s.IDToken("eve"), "doc", false, []string{"may not enter: neither read nor write is in defaultAccesses, usersAccesses.eve"}},
+		"by a pattern":      {s.AccessToken("ada", "d*", "*:read"), "doc", true, []string{"canWrite: denied by permissions.d*"}},
+		"by no pattern":     {s.AccessToken("ada", "x*", "*:read"), "doc", false, []string{"may not enter: no permission of the token is for this room"}},
+		"of another tenant": {s.IDToken("ada"), "theirs", false, []string{`may not enter: the room is of organization \"acme\", the token of \"default\"`}},
+		"missing":           {s.IDToken("ada"), "none", false, []string{"may not enter: there is no such room, and this token does not make one"}},
+		"missing, made":     {s.AccessToken("ada", "*", "*:write"), "none", true, []string{"canWrite: allowed by permissions.*"}},
+		"without a list":    {s.IDToken("ada"), "call", false, []string{"may not enter: the room has no access list"}},
+		"livekit":           {s.Token("call", "ada"), "call", true, []string{"canPublish: allowed by token", "canWrite: no, as nothing allows it"}},
+		"livekit elsewhere": {s.Token("call", "ada"), "doc", false, []string{`may not enter: the token is for room \"call\"`}},
+	} {
+		body, _ := json.Marshal(map[string]string{"token": test.token, "room": test.room})
+		a := s.call("POST", "/tokens/explain", sessiontest.LiveblocksSecret, string(body))
+		if a.status != 200 || a.Get("room.enter") != test.enter || a.Str("room.name") != test.room {
+			t.Errorf("%s: got %d %s", name, a.status, a.Text)
+		}
+		for _, want := range test.want {
+			if !strings.Contains(a.Text, want) {
+				t.Errorf("%s: got %s, without %s", name, a.Text, want)
+			}
+		}
+	}
+	s.call("POST", "/revocations", sessiontest.LiveblocksSecret, `{"room":"doc","identity":"bob"}`).want(t, 201, "")
+	body, _ := json.Marshal(map[string]string{"token": s.IDToken("bob"), "room": "doc"})
+	if a := s.call("POST", "/tokens/explain", sessiontest.LiveblocksSecret, string(body)); a.Get("room.enter") != false || !strings.Contains(a.Text, "may not enter: the token was revoked for this room") {
+		t.Errorf("revoked: got %s", a.Text)
+	}
 }
 
 // The outbox, of the caller's project.

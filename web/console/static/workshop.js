@@ -204,8 +204,8 @@ function make() {
 // ---- Taking one apart
 
 const keys = {
-  sk_: "a Liveblocks secret key. It opens everything: keep it on a server, and replace it if others have seen it. This page did not send it anywhere. This version of usher does not read such keys.",
-  pk_: "a Liveblocks public key: it lets anybody into rooms, without an identity. This version of usher does not read such keys.",
+  sk_: "a Liveblocks secret key. It opens everything: keep it on a server, and replace it if others have seen it. This page did not send it anywhere.",
+  pk_: "a Liveblocks public key: it lets anybody into rooms, without an identity.",
 };
 
 function look() {
