@@ -7,8 +7,6 @@ import (
 	"reflect"
 	"slices"
 	"time"
-
-	"usher/auth"
 )
 
 // A config is what usher.yaml says. Every key is optional except a project
@@ -77,8 +75,20 @@ type livekitConfig struct {
 }
 
 type liveblocksConfig struct {
-	SecretKey secret `yaml:"secret_key"` // sk_…
-	PublicKey string `yaml:"public_key"` // pk_…
+	SecretKey secret `yaml:"secret_key"` // sk_…; what the application's backend calls with
+	PublicKey string `yaml:"public_key"` // pk_…; lets anybody in. Optional
+
+	// TokenSecret signs the tokens that backends ask for. Without it the server
+	// makes one for the project and keeps it in the store.
+	TokenSecret secret `yaml:"token_secret"`
+
+	// ReadersBroadcast is whether those who may only read a room may broadcast
+	// events in it; default true, as with Liveblocks.
+	ReadersBroadcast *bool `yaml:"readers_broadcast"`
+
+	// AutoCreate is whether entering with an access token or the public key makes a
+	// room that does not exist, which is durable; default true, as with Liveblocks.
+	AutoCreate *bool `yaml:"auto_create"`
 }
 
 type dailyConfig struct {
@@ -94,7 +104,17 @@ func (d dailyConfig) configured() bool {
 	return d.DomainName != "" || d.DomainID != "" || len(d.APIKeys) > 0
 }
 
-func (l liveblocksConfig) configured() bool { return len(l.SecretKey) > 0 || l.PublicKey != "" }
+func (l liveblocksConfig) configured() bool {
+	return len(l.SecretKey) > 0 || l.PublicKey != "" || len(l.TokenSecret) > 0 || l.ReadersBroadcast != nil || l.AutoCreate != nil
+}
+
+// readersBroadcast is what holds, said or not.
+func (l liveblocksConfig) readersBroadcast() bool {
+	return l.ReadersBroadcast == nil || *l.ReadersBroadcast
+}
+
+// autoCreate is what holds, said or not.
+func (l liveblocksConfig) autoCreate() bool { return l.AutoCreate == nil || *l.AutoCreate }
 
 // A webhookConfig is an address that is told of events, signed with one of the
 // project's LiveKit keys.
@@ -214,6 +234,12 @@ const (
 	devProject = "dev"
 	devKey     = "devkey"
 	devSecret  = "secret"
+
+	devLiveblocksSecret = "sk_dev_secret"
+	devLiveblocksPublic = "pk_dev_public"
+	// Fixed, so that pages that are open come back after the server was started
+	// again, with the token they have.
+	devTokenSecret = "liveblocks_dev_token_secret"
 )
 
 // devConfig returns the settings of --dev: the defaults, open to every page,
@@ -226,9 +252,11 @@ func devConfig() *config {
 	c.Limits.JoinsPerSecond, c.Limits.UnjoinedSockets = 0, 1<<17
 	c.Drain = duration(time.Second) // who stops it waits for it
 	c.Projects = []projectConfig{{
-		Name:       devProject,
-		LiveKit:    livekitConfig{Keys: keyList{{ID: devKey, Secret: secret(devSecret)}}},
-		Liveblocks: liveblocksConfig{SecretKey: secret("sk_dev_secret"), PublicKey: "pk_dev_public"},
+		Name:    devProject,
+		LiveKit: livekitConfig{Keys: keyList{{ID: devKey, Secret: secret(devSecret)}}},
+		Liveblocks: liveblocksConfig{
+			SecretKey: secret(devLiveblocksSecret), PublicKey: devLiveblocksPublic, TokenSecret: secret(devTokenSecret),
+		},
 		Daily: dailyConfig{
 			DomainName: devProject,
 			DomainID:   "00000000-0000-4000-8000-000000000001",
@@ -248,27 +276,15 @@ func (l livekitConfig) secret(id string) secret {
 	return nil
 }
 
-// keys returns the LiveKit keys in force and those revoked.
-func (c *config) keys(format auth.Format) (*auth.Keys, error) {
-	var (
-		keys    []auth.Key
-		revoked []string
-	)
-	for _, p := range c.Projects {
-		for _, k := range p.LiveKit.Keys {
-			keys = append(keys, auth.Key{ID: k.ID, Secret: auth.Secret(k.Secret), Project: p.Name, Format: format})
-		}
-		revoked = append(revoked, p.LiveKit.RevokedKeys...)
-	}
-	return auth.NewKeys(keys, revoked)
-}
-
-// sampleSecret is that of the sample in docs/operating.md, which everybody can
-// read.
-const sampleSecret = "a-secret-of-32-characters-or-more"
+// sampleSecret and sampleSecretKey are those of the sample in docs/operating.md,
+// which everybody can read.
+const (
+	sampleSecret    = "a-secret-of-32-characters-or-more"
+	sampleSecretKey = "sk_a-secret-of-32-characters-or-more"
+)
 
 // publicKeys names the keys whose secret is public, so that anybody can make
-// tokens with them.
+// tokens with them, or have them made.
 func (c *config) publicKeys() []string {
 	var ids []string
 	for _, p := range c.Projects {
@@ -276,6 +292,9 @@ func (c *config) publicKeys() []string {
 			if string(k.Secret) == sampleSecret {
 				ids = append(ids, k.ID)
 			}
+		}
+		if string(p.Liveblocks.SecretKey) == sampleSecretKey {
+			ids = append(ids, p.Name+".liveblocks.secret_key")
 		}
 	}
 	return ids
@@ -285,9 +304,6 @@ func (c *config) publicKeys() []string {
 func (c *config) later() []string {
 	var names []string
 	for _, p := range c.Projects {
-		if p.Liveblocks.configured() {
-			names = append(names, "liveblocks")
-		}
 		if p.Daily.configured() {
 			names = append(names, "daily")
 		}

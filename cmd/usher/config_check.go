@@ -217,11 +217,29 @@ func (p *problems) liveblocks(at string, l liveblocksConfig, dev bool) {
 		return
 	}
 	p.secret(at+"secret_key", l.SecretKey, dev)
-	if len(l.SecretKey) > 0 && !strings.HasPrefix(string(l.SecretKey), "sk_") {
-		p.add(at+"secret_key", "does not begin with sk_")
+	if len(l.SecretKey) > 0 {
+		p.prefixed(at+"secret_key", string(l.SecretKey), "sk_")
 	}
-	if l.PublicKey != "" && !strings.HasPrefix(l.PublicKey, "pk_") {
-		p.add(at+"public_key", "does not begin with pk_") // it may be the secret key by mistake
+	if l.PublicKey != "" {
+		p.prefixed(at+"public_key", l.PublicKey, "pk_")
+	}
+	if len(l.TokenSecret) > 0 {
+		p.secret(at+"token_secret", l.TokenSecret, dev)
+	}
+}
+
+// keyLetters are what Liveblocks' SDKs take behind the prefix of a key.
+var keyLetters = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// prefixed checks one of Liveblocks' keys without quoting it, for a public key
+// may be a secret one by mistake.
+func (p *problems) prefixed(path, key, prefix string) {
+	rest, ok := strings.CutPrefix(key, prefix)
+	switch {
+	case !ok:
+		p.add(path, "does not begin with %s", prefix)
+	case !keyLetters.MatchString(rest):
+		p.add(path, "has other characters than letters, digits, _ and - behind %s, and Liveblocks' SDKs refuse it", prefix)
 	}
 }
 
@@ -244,7 +262,8 @@ func (p *problems) daily(at string, d dailyConfig, dev bool) {
 }
 
 // sharedSecrets checks that the secrets that name their project by themselves,
-// as REST APIs take them, are not those of two.
+// as REST APIs take them, are not those of two. What signs tokens is none of
+// them, and must not be one: who may call an API could sign anything.
 func (p *problems) sharedSecrets(projects []projectConfig) {
 	owner := map[string]string{}
 	claim := func(path string, s secret) {
@@ -256,6 +275,7 @@ func (p *problems) sharedSecrets(projects []projectConfig) {
 	}
 	for i, project := range projects {
 		claim(fmt.Sprintf("projects[%d].liveblocks.secret_key", i), project.Liveblocks.SecretKey)
+		claim(fmt.Sprintf("projects[%d].liveblocks.token_secret", i), project.Liveblocks.TokenSecret)
 		for j, key := range project.Daily.APIKeys {
 			claim(fmt.Sprintf("projects[%d].daily.api_keys[%d]", i, j), key)
 		}

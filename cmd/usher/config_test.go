@@ -26,7 +26,7 @@ projects:
     livekit:
       keys: { APIz: "0123456789abcdef0123456789abcdef", APIa: '0123456789abcdef0123456789abcdeg' }
       revoked_keys: [APIold]
-    liveblocks: { secret_key: sk_0123456789abcdef0123456789abcdef, public_key: pk_acme }
+    liveblocks: { secret_key: sk_0123456789abcdef0123456789abcdef, public_key: pk_acme, token_secret: 0123456789abcdef0123456789abcdei, readers_broadcast: false, auto_create: false }
     daily:
       domain_name: acme
       domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbb
@@ -84,7 +84,7 @@ func TestConfigKeys(t *testing.T) {
 				Keys:        keyList{{"APIz", secret(goodSecret)}, {"APIa", secret("0123456789abcdef0123456789abcdeg")}},
 				RevokedKeys: []string{"APIold"},
 			},
-			Liveblocks: liveblocksConfig{secret("sk_0123456789abcdef0123456789abcdef"), "pk_acme"},
+			Liveblocks: liveblocksConfig{secret("sk_0123456789abcdef0123456789abcdef"), "pk_acme", secret("0123456789abcdef0123456789abcdei"), new(bool), new(bool)},
 			Daily: dailyConfig{
 				DomainName: "acme", DomainID: "25df5057-ef0d-4d97-bde6-0cf287276cbb",
 				APIKeys:      []secret{secret("0123456789abcdef0123456789abcdeh")},
@@ -104,12 +104,20 @@ func TestConfigKeys(t *testing.T) {
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
-	if got, want := c.later(), []string{"daily", "liveblocks"}; !reflect.DeepEqual(got, want) {
+	if got, want := c.later(), []string{"daily"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("later: got %v, want %v", got, want)
 	}
-	keys, err := c.keys(livekit.Format{})
+	door := c.liveblocks(nil)
+	keys, err := c.keys(door)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(door) != 1 || door[0].Project != "acme" || string(door[0].Secret) != "sk_"+goodSecret || door[0].Public != "pk_acme" ||
+		string(door[0].Key.Secret) != "0123456789abcdef0123456789abcdei" {
+		t.Errorf("Liveblocks' door: got %+v", door)
+	}
+	if key, ok := keys.Lookup(door[0].Key.ID); !ok || key.Project != "acme" {
+		t.Errorf("the key %q that signs Liveblocks' tokens is not in force", door[0].Key.ID)
 	}
 	if key, ok := keys.SigningKey("gone", "acme", livekit.Format{}); !ok || key.ID != "APIz" {
 		t.Errorf("signing key: got %q, want the first one listed, APIz", key.ID)
@@ -160,7 +168,7 @@ func TestSampleConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := c.publicKeys(), []string{"APIacme"}; !reflect.DeepEqual(got, want) {
+	if got, want := c.publicKeys(), []string{"APIacme", "acme.liveblocks.secret_key"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("public keys: got %v, want %v", got, want)
 	}
 	c.Projects, c.Origins = nil, nil // the sample's origins are an empty list
@@ -179,7 +187,7 @@ func TestDevConfig(t *testing.T) {
 	}
 	p := c.Projects[0]
 	if p.Name != "dev" || p.LiveKit.Keys[0].ID != "devkey" || string(p.LiveKit.Keys[0].Secret) != "secret" ||
-		string(p.Liveblocks.SecretKey) != "sk_dev_secret" || p.Liveblocks.PublicKey != "pk_dev_public" ||
+		string(p.Liveblocks.SecretKey) != "sk_dev_secret" || p.Liveblocks.PublicKey != "pk_dev_public" || !p.Liveblocks.readersBroadcast() || !p.Liveblocks.autoCreate() ||
 		p.Daily.DomainName != "dev" || string(p.Daily.APIKeys[0]) != "daily_dev_secret" ||
 		p.Daily.DomainID != "00000000-0000-4000-8000-000000000001" {
 		t.Errorf("the project of --dev is not as promised: %+v", p)
@@ -239,28 +247,36 @@ func TestConfigMistakes(t *testing.T) {
 		"origin":           {project + "origins:\n  - https://ok.example\n  - app.example.com\n", `FILE line 7: origins[1]: "app.example.com" is not an origin; write it like https://app.example.com, or "*" for all`},
 		"origin with path": {project + "origins: [https://ok.example/x]\n", `FILE line 5: origins[0]: "https://ok.example/x" is not an origin; write it like https://app.example.com, or "*" for all`},
 
-		"short secret":      {"projects:\n  - name: a\n    livekit:\n      keys:\n        APIa: 12b45\n", "FILE line 5: projects[0].livekit.keys.APIa: the secret is " + tooShort},
-		"empty secret":      {"projects:\n  - name: a\n    livekit: { keys: { APIa: '' } }\n", "FILE line 3: projects[0].livekit.keys.APIa: the secret is empty"},
-		"number as secret":  {"projects:\n  - name: a\n    livekit: { keys: { APIa: 1234 } }\n", "FILE line 3: projects[0].livekit.keys.APIa: must be text: put it into quotes"},
-		"list of keys":      {"projects:\n  - name: a\n    livekit: { keys: [APIa] }\n", `FILE line 3: projects[0].livekit.keys: must be keys with their secrets, like { APIacme: "…" }`},
-		"short sk":          {"projects:\n  - name: a\n    liveblocks: { secret_key: sk_12 }\n", "FILE line 3: projects[0].liveblocks.secret_key: the secret is " + tooShort},
-		"no sk":             {"projects:\n  - name: a\n    liveblocks: { secret_key: " + goodSecret + " }\n", "FILE line 3: projects[0].liveblocks.secret_key: does not begin with sk_"},
-		"short daily key":   {"projects:\n  - name: a\n    daily: { domain_name: a, domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbb, api_keys: [12b45] }\n", "FILE line 3: projects[0].daily.api_keys[0]: the secret is " + tooShort},
-		"domain id":         {"projects:\n  - name: a\n    daily: { domain_name: a, domain_id: x, api_keys: [" + goodSecret + "] }\n", `FILE line 3: projects[0].daily.domain_id: is not a UUID in lower case`},
-		"no name":           {"projects:\n  - livekit: {}\n", "FILE line 2: projects[0].name: the project has no name"},
-		"same name":         {project + "  - name: acme\n", `FILE line 5: projects[1].name: there is another project "acme"`},
-		"same key":          {project + "  - name: b\n    livekit: { keys: { APIacme: \"" + goodSecret + "\" } }\n", `FILE line 6: projects[1].livekit.keys.APIacme: this key is in project "acme" already; it belongs to one project`},
-		"key and revoked":   {project + "  - name: b\n    livekit: { revoked_keys: [x, APIacme] }\n", `FILE line 6: projects[1].livekit.revoked_keys[1]: this key is revoked here and listed as a key of project "acme"`},
-		"same public key":   {project + twoLiveblocks, `FILE line 8: projects[2].liveblocks.public_key: this public key is in project "b" already; it belongs to one project`},
-		"webhook key":       {project + "    webhooks: [{ url: https://x, api_key: other }]\n", `FILE line 5: projects[0].webhooks[0].api_key: is none of the project's livekit.keys`},
-		"webhook url":       {project + "    webhooks: [{ url: x, api_key: APIacme }]\n", `FILE line 5: projects[0].webhooks[0].url: is not an http or https URL`},
-		"webhook secret":    {project + "    webhooks: [{ url: https://x, api_key: APIacme, standard_secret: x }]\n", `FILE line 5: projects[0].webhooks[0].standard_secret: is not whsec_ followed by base64`},
-		"webhook event":     {project + "    webhooks: [{ url: https://x, api_key: APIacme, include: [room_finished, room_ended] }]\n", `FILE line 5: projects[0].webhooks[0].include[1]: "room_ended" is no event; they are room_started room_finished participant_joined participant_left track_published track_unpublished participant_permission_changed participant_updated room_metadata_changed tokens_revoked`},
-		"webhook age":       {project + "    webhooks: [{ url: https://x, api_key: APIacme, max_age: -1s }]\n", `FILE line 5: projects[0].webhooks[0].max_age: -1s is too short; at least 0s`},
-		"webhook word":      {project + "    webhooks: [{ url: https://x, api_key: APIacme, extra_events: perhaps }]\n", `FILE line 5: projects[0].webhooks[0].extra_events: must be true or false`},
-		"webhook list":      {project + "    webhooks: [{ url: https://x, api_key: APIacme, exclude: room_started }]\n", `FILE line 5: projects[0].webhooks[0].exclude: sequence is expected here`},
-		"token life":        {project + "limits: { token_life: -1h }\n", `FILE line 5: limits.token_life: -1h0m0s is too short; at least 0s`},
-		"several at a time": {project + "drain: -1s\naddr: x\n", "FILE line 6: addr: \"x\" is not an address; write it like 127.0.0.1:7880\nFILE line 5: drain: -1s is too short; at least 0s"},
+		"short secret":          {"projects:\n  - name: a\n    livekit:\n      keys:\n        APIa: 12b45\n", "FILE line 5: projects[0].livekit.keys.APIa: the secret is " + tooShort},
+		"empty secret":          {"projects:\n  - name: a\n    livekit: { keys: { APIa: '' } }\n", "FILE line 3: projects[0].livekit.keys.APIa: the secret is empty"},
+		"number as secret":      {"projects:\n  - name: a\n    livekit: { keys: { APIa: 1234 } }\n", "FILE line 3: projects[0].livekit.keys.APIa: must be text: put it into quotes"},
+		"list of keys":          {"projects:\n  - name: a\n    livekit: { keys: [APIa] }\n", `FILE line 3: projects[0].livekit.keys: must be keys with their secrets, like { APIacme: "…" }`},
+		"short sk":              {"projects:\n  - name: a\n    liveblocks: { secret_key: sk_12 }\n", "FILE line 3: projects[0].liveblocks.secret_key: the secret is " + tooShort},
+		"no sk":                 {"projects:\n  - name: a\n    liveblocks: { secret_key: " + goodSecret + " }\n", "FILE line 3: projects[0].liveblocks.secret_key: does not begin with sk_"},
+		"short daily key":       {"projects:\n  - name: a\n    daily: { domain_name: a, domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbb, api_keys: [12b45] }\n", "FILE line 3: projects[0].daily.api_keys[0]: the secret is " + tooShort},
+		"domain id":             {"projects:\n  - name: a\n    daily: { domain_name: a, domain_id: x, api_keys: [" + goodSecret + "] }\n", `FILE line 3: projects[0].daily.domain_id: is not a UUID in lower case`},
+		"no name":               {"projects:\n  - livekit: {}\n", "FILE line 2: projects[0].name: the project has no name"},
+		"same name":             {project + "  - name: acme\n", `FILE line 5: projects[1].name: there is another project "acme"`},
+		"same key":              {project + "  - name: b\n    livekit: { keys: { APIacme: \"" + goodSecret + "\" } }\n", `FILE line 6: projects[1].livekit.keys.APIacme: this key is in project "acme" already; it belongs to one project`},
+		"key and revoked":       {project + "  - name: b\n    livekit: { revoked_keys: [x, APIacme] }\n", `FILE line 6: projects[1].livekit.revoked_keys[1]: this key is revoked here and listed as a key of project "acme"`},
+		"odd sk":                {"projects:\n  - name: a\n    liveblocks: { secret_key: sk_0123456789abcdef0123456789abcde= }\n", "FILE line 3: projects[0].liveblocks.secret_key: has other characters than letters, digits, _ and - behind sk_, and Liveblocks' SDKs refuse it"},
+		"only a pk":             {"projects:\n  - name: a\n    liveblocks: { public_key: pk_x }\n", "FILE line 3: projects[0].liveblocks.secret_key: the secret is empty"},
+		"token secret":          {"projects:\n  - name: a\n    liveblocks:\n      secret_key: sk_" + goodSecret + "\n      token_secret: short\n", "FILE line 5: projects[0].liveblocks.token_secret: the secret is " + tooShort},
+		"token secret, no text": {"projects:\n  - name: a\n    liveblocks:\n      token_secret: 7\n", "FILE line 4: projects[0].liveblocks.token_secret: must be text: put it into quotes"},
+		"sk signs":              {"projects:\n  - name: a\n    liveblocks:\n      secret_key: sk_" + goodSecret + "\n      token_secret: sk_" + goodSecret + "\n", "FILE line 5: projects[0].liveblocks.token_secret: is the same secret as projects[0].liveblocks.secret_key"},
+		"broadcast":             {"projects:\n  - name: a\n    liveblocks:\n      secret_key: sk_" + goodSecret + "\n      readers_broadcast: perhaps\n", "FILE line 5: projects[0].liveblocks.readers_broadcast: must be true or false"},
+		"rooms are made":        {"projects:\n  - name: a\n    liveblocks:\n      secret_key: sk_" + goodSecret + "\n      auto_create: perhaps\n", "FILE line 5: projects[0].liveblocks.auto_create: must be true or false"},
+		"unknown, liveblocks":   {"projects:\n  - name: a\n    liveblocks:\n      secret: sk_" + goodSecret + "\n", `FILE line 4: unknown key "projects[0].liveblocks.secret"`},
+		"same public key":       {project + twoLiveblocks, `FILE line 8: projects[2].liveblocks.public_key: this public key is in project "b" already; it belongs to one project`},
+		"webhook key":           {project + "    webhooks: [{ url: https://x, api_key: other }]\n", `FILE line 5: projects[0].webhooks[0].api_key: is none of the project's livekit.keys`},
+		"webhook url":           {project + "    webhooks: [{ url: x, api_key: APIacme }]\n", `FILE line 5: projects[0].webhooks[0].url: is not an http or https URL`},
+		"webhook secret":        {project + "    webhooks: [{ url: https://x, api_key: APIacme, standard_secret: x }]\n", `FILE line 5: projects[0].webhooks[0].standard_secret: is not whsec_ followed by base64`},
+		"webhook event":         {project + "    webhooks: [{ url: https://x, api_key: APIacme, include: [room_finished, room_ended] }]\n", `FILE line 5: projects[0].webhooks[0].include[1]: "room_ended" is no event; they are room_started room_finished participant_joined participant_left track_published track_unpublished participant_permission_changed participant_updated room_metadata_changed tokens_revoked`},
+		"webhook age":           {project + "    webhooks: [{ url: https://x, api_key: APIacme, max_age: -1s }]\n", `FILE line 5: projects[0].webhooks[0].max_age: -1s is too short; at least 0s`},
+		"webhook word":          {project + "    webhooks: [{ url: https://x, api_key: APIacme, extra_events: perhaps }]\n", `FILE line 5: projects[0].webhooks[0].extra_events: must be true or false`},
+		"webhook list":          {project + "    webhooks: [{ url: https://x, api_key: APIacme, exclude: room_started }]\n", `FILE line 5: projects[0].webhooks[0].exclude: sequence is expected here`},
+		"token life":            {project + "limits: { token_life: -1h }\n", `FILE line 5: limits.token_life: -1h0m0s is too short; at least 0s`},
+		"several at a time":     {project + "drain: -1s\naddr: x\n", "FILE line 6: addr: \"x\" is not an address; write it like 127.0.0.1:7880\nFILE line 5: drain: -1s is too short; at least 0s"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -299,6 +315,8 @@ func TestMisplacedSecrets(t *testing.T) {
 		"a secret for an id, twice":       {one + "livekit:\n      keys:\n        SECRET: x\n        SECRET: y\n", []string{"FILE line 6: mapping key \"…\" already defined at [5:9]"}},
 		"a secret for an id, elsewhere":   {one + "livekit: { keys: { SECRET: " + goodSecret + " } }\n  - name: b\n    livekit: { keys: { SECRET: " + goodSecret + " } }\n", nil},
 		"public_key":                      {one + "liveblocks: { secret_key: pk_x, public_key: SECRET }\n", []string{"FILE line 3: projects[0].liveblocks.secret_key: the secret is too short: it has 4 bytes and needs at least 32", "FILE line 3: projects[0].liveblocks.secret_key: does not begin with sk_", "FILE line 3: projects[0].liveblocks.public_key: does not begin with pk_"}},
+		"token_secret":                    {one + "liveblocks: { secret_key: pk_x, token_secret: SECRET }\n  - name: b\n    liveblocks: { secret_key: pk_x, token_secret: SECRET }\n", nil},
+		"secret_key, an odd one":          {one + "liveblocks: { secret_key: sk_/SECRET }\n", nil},
 		"domain_id":                       {one + "daily: { domain_name: a, domain_id: SECRET, api_keys: [" + goodSecret + "] }\n", []string{"FILE line 3: projects[0].daily.domain_id: is not a UUID in lower case"}},
 		"domain_name, twice":              {one + "daily: { domain_name: SECRET, domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbb, api_keys: [" + goodSecret + "] }\n  - name: b\n    daily: { domain_name: SECRET, domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbc, api_keys: [" + goodSecret + "x] }\n", []string{"FILE line 5: projects[1].daily.domain_name: this domain is in project \"a\" already; it belongs to one project"}},
 		"revoked_keys":                    {one + "livekit: { keys: { SECRET: " + goodSecret + " }, revoked_keys: [SECRET] }\n", []string{"FILE line 3: projects[0].livekit.revoked_keys[0]: this key is revoked here and listed as a key of project \"a\""}},

@@ -14,10 +14,11 @@ import (
 
 // joinCmd joins a room from the terminal.
 type joinCmd struct {
-	URL   string `default:"ws://127.0.0.1:7880" placeholder:"URL" help:"Address of the server (${default})."`
-	Token string `env:"USHER_TOKEN" placeholder:"TOKEN" help:"Token to join with; - reads it from the first line of the input. Others on this machine can read the command line, but not the environment."`
-	Room  string `help:"Room to join; counts only without a token that names one."`
-	Name  string `help:"Name to show; counts only without a token."`
+	URL       string `default:"ws://127.0.0.1:7880" placeholder:"URL" help:"Address of the server (${default})."`
+	Token     string `env:"USHER_TOKEN" placeholder:"TOKEN" help:"Token to join with; - reads it from the first line of the input. Others on this machine can read the command line, but not the environment."`
+	PublicKey string `placeholder:"KEY" help:"Liveblocks public key, pk_…, to join with in place of a token."`
+	Room      string `help:"Room to join; counts only without a token that names one."`
+	Name      string `help:"Name to show; counts only without a token."`
 
 	JSON          bool  `help:"Speak the protocol: messages of the server as lines of JSON on the output, messages to it as lines on the input."`
 	AutoSubscribe bool  `default:"true" negatable:"" help:"Receive every track as it is published (on unless --no-auto-subscribe)."`
@@ -42,6 +43,9 @@ func (j *joinCmd) Run(ctx context.Context, std *streams) error {
 	if err != nil {
 		return err
 	}
+	if j.PublicKey != "" && j.Token != "" {
+		return usageErrorf("--public-key stands in place of a token; give one of them")
+	}
 	in := bufio.NewReader(std.In)
 	token := j.Token
 	if token == "-" {
@@ -60,14 +64,15 @@ func (j *joinCmd) Run(ctx context.Context, std *streams) error {
 	done := make(chan struct{})
 	defer close(done)
 	l := &link{
-		url:      address,
-		token:    token,
-		room:     j.Room,
-		name:     j.Name,
-		muteAll:  !j.AutoSubscribe,
-		comeBack: !j.JSON,
-		face:     f,
-		lines:    readLines(in, done),
+		url:       address,
+		token:     token,
+		publicKey: j.PublicKey,
+		room:      j.Room,
+		name:      j.Name,
+		muteAll:   !j.AutoSubscribe,
+		comeBack:  !j.JSON,
+		face:      f,
+		lines:     readLines(in, done),
 	}
 	if j.Reconnect != nil {
 		l.comeBack = *j.Reconnect

@@ -214,6 +214,8 @@ var closeWords = map[wire.CloseCode]string{
 	wire.OriginNotAllowed:  "this origin may not connect",
 	wire.LimitExceeded:     "the token's identity, name, metadata or attributes are too large",
 	wire.IdentityTaken:     "the identity is in the room already",
+	wire.AccessLost:        "the room's access list lets you in no more",
+	wire.RoomRenamed:       "the room has another name now",
 	wire.ProtocolError:     "the server did not understand how the session was opened",
 	wire.KeyRevoked:        "the key that signed the token was revoked",
 }

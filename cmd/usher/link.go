@@ -24,13 +24,14 @@ import (
 // of run.
 type link struct {
 	// Static.
-	url      string
-	room     string // these two count without a token only
-	name     string
-	muteAll  bool // subscribe to nothing by itself
-	comeBack bool // resume or join again when the close code says so
-	face     face
-	lines    <-chan []byte // input; closed at its end
+	url       string
+	publicKey string // in place of a token
+	room      string // these two count without a token only
+	name      string
+	muteAll   bool // subscribe to nothing by itself
+	comeBack  bool // resume or join again when the close code says so
+	face      face
+	lines     <-chan []byte // input; closed at its end
 
 	// Owned by run.
 	token           string // the newest one
@@ -339,7 +340,7 @@ func (l *link) converse(ctx context.Context, p *pipe) closing {
 
 // first is the message that opens a connection.
 func (l *link) first() *request {
-	m := wire.Message{Type: "join", Token: l.token, Room: l.room}
+	m := wire.Message{Type: "join", Token: l.token, PublicKey: l.publicKey, Room: l.room}
 	if l.name != "" {
 		m.Name = &l.name
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,7 +17,7 @@ type participantExplain struct{ personFlags }
 // Help is the long text of --help.
 func (participantExplain) Help() string {
 	return `
-Each line is a right, or several with the same story: whether it is held, which layer decided, and what every layer said, since when and at whose wish. The token is the first layer; live is what server APIs and moderators stated since. A denial that came later wins, and what no layer allows is not permitted. Of somebody who is not in the room what was stated is shown; the rest is for the token to say with which they come.
+Each line is a right, or several with the same story: whether it is held, which layer decided, and what every layer said, since when and at whose wish. The token is the first layer, or, for somebody with a Liveblocks ID token, the room's access list: defaultAccesses, groupsAccesses.ID, usersAccesses.ID. Live is what server APIs and moderators stated since. A denial that came later wins, and what no layer allows is not permitted. Of somebody who is not in the room what was stated is shown; the rest is for the token to say with which they come. Last come the revocations that keep them out of the room.
 `
 }
 
@@ -30,6 +31,7 @@ type permissionStory struct {
 		SID      string   `json:"sid"`
 		Allow    []string `json:"allow"`
 	} `json:"receive"`
+	Revocations []revocation `json:"revocations"`
 }
 
 type rightStory struct {
@@ -62,6 +64,10 @@ func (c *participantExplain) Run(ctx context.Context, std *streams) error {
 	}
 	where := "is not in room " + c.Room + "; what was stated about them holds when they come with a token of before"
 	switch {
+	case story.silent():
+		fmt.Fprintf(std.Out, "%s is not in room %s, and nothing was stated about them there\n", visible(c.Identity), visible(c.Room))
+		story.printRevocations(std.Out)
+		return nil
 	case story.Connected:
 		where = "is in room " + c.Room + " as " + story.SID
 	case story.SID != "":
@@ -94,7 +100,35 @@ func (c *participantExplain) Run(ctx context.Context, std *streams) error {
 		}
 		fmt.Fprintf(std.Out, "of %s, in place of the general: %s\n", visible(of), visible(what))
 	}
+	story.printRevocations(std.Out)
 	return nil
+}
+
+// silent reports whether there is nothing to tell of rights: nobody is there, and
+// no layer says anything.
+func (s *permissionStory) silent() bool {
+	return s.SID == "" && !slices.ContainsFunc(s.Permissions, func(r rightStory) bool { return len(r.Said) > 0 })
+}
+
+// printRevocations tells what keeps the person out, a line each.
+func (s *permissionStory) printRevocations(w io.Writer) {
+	if len(s.Revocations) > 0 {
+		fmt.Fprintln(w)
+	}
+	for _, r := range s.Revocations {
+		tokens := "with the tokens that were put out then" // it has no time
+		if at := clock(r.Until); at != "" {
+			tokens = "with tokens issued until " + at
+		}
+		line := "may not enter " + tokens + ": revocation " + r.ID + " of " + r.what()
+		if r.By != "" {
+			line += ", by " + r.By
+		}
+		if r.Reason != "" {
+			line += ": " + short(r.Reason)
+		}
+		fmt.Fprintln(w, visible(line))
+	}
 }
 
 // A storyGroup is rights of one family with the same story.
@@ -172,13 +206,16 @@ var sourceRights = []struct{ name, words string }{
 	{"CustomVideo", "custom video"}, {"CustomAudio", "custom audio"}, {"DataTracks", "data tracks"},
 }
 
-// otherRights is the rights that have no source.
+// keptThings is what there is to read and write in a room.
+var keptThings = map[string]string{
+	"Storage": "the room's document", "PublicComments": "public comments", "PrivateComments": "private comments", "Feeds": "feeds",
+}
+
+// otherRights is the rights that are about nothing else.
 var otherRights = map[string]string{
 	"sendData":          "send data",
 	"sendPresence":      "change its own presence",
 	"updateOwnMetadata": "change its own name, metadata and attributes",
-	"readStorage":       "read the room's document",
-	"writeStorage":      "change the room's document",
 	"owner":             "be an owner",
 	"subscribeMetrics":  "receive metrics",
 	"manageAgents":      "manage agents",
@@ -186,10 +223,15 @@ var otherRights = map[string]string{
 }
 
 // family is a verb for the rights that are about one source each or one thing
-// to moderate, else the right itself.
+// to moderate, to read or to write, else the right itself.
 func family(right string) string {
 	if strings.HasPrefix(right, "moderate") {
 		return "moderate"
+	}
+	for _, verb := range []string{"read", "write"} {
+		if rest, ok := strings.CutPrefix(right, verb); ok && keptThings[rest] != "" {
+			return verb
+		}
 	}
 	for _, of := range []struct{ prefix, verb string }{{"send", "publish"}, {"receive", "receive"}} {
 		if rest, ok := strings.CutPrefix(right, of.prefix); ok && sourceWords(rest) != "" {
@@ -232,6 +274,8 @@ func rightWords(names []string) string {
 			}
 			if thing, ok := strings.CutPrefix(n, "moderate"); ok {
 				what = append(what, lower(thing))
+			} else if thing, ok := strings.CutPrefix(n, of); ok && keptThings[thing] != "" {
+				what = append(what, keptThings[thing])
 			} else {
 				what = append(what, sourceWords(strings.TrimPrefix(strings.TrimPrefix(n, "send"), "receive")))
 			}

@@ -11,8 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"usher/auth"
-	"usher/auth/livekit"
+	"usher/web/explain"
 )
 
 // revokeCmd refuses tokens from now on.
@@ -26,17 +25,18 @@ type revokeCmd struct {
 	KeyID    string `placeholder:"KEY" help:"Tokens that come from this API key."`
 	Token    string `placeholder:"TOKEN" help:"This token: by its id if it has one, else by its identity and room. - reads it from the input. It is not sent anywhere."`
 
-	Until  moment `placeholder:"TIME" help:"Tokens issued until then (now), as 2026-01-02T15:04:05Z; at most a day ahead."`
+	Until  moment `placeholder:"TIME" help:"Tokens issued until then (now), as 2026-01-02T15:04:05Z; at most ten years ahead."`
 	Reason string `placeholder:"TEXT" help:"Why, for whoever reads the list."`
 }
 
 // Help is the long text of --help.
 func (revokeCmd) Help() string {
 	return `
-Whoever is in a room with such a token is put out, and nobody comes in with one, before and after a restart of the server. Tokens that are issued later are good. A token counts as issued when its session's first token was: refreshed ones go with it.
+Whoever is in a room with such a token is put out, and nobody comes in with one, before and after a restart of the server. Tokens that are issued later are good; --until keeps out somebody who gets new ones. A token counts as issued when its session's first token was: refreshed ones go with it.
 
 	usher revoke --identity bob --room lab --reason "spam"
 	usher revoke --identity bob
+	usher revoke --identity bob --room lab --until 2030-01-01T00:00:00Z
 	usher revoke --token-id 42 --expires 2026-01-02T15:04:05Z
 	usher revoke --token - <token.txt
 `
@@ -111,7 +111,7 @@ const afterExpiry = 24 * time.Hour
 // readToken fills in what refuses a token. What it says need not be true: the
 // project's own key revokes, and nothing else is done with it.
 func (r *revocationRequest) readToken(token string, now time.Time) error {
-	g, err := auth.ReadUnverified(token, livekit.Format{})
+	g, err := explain.Read(token)
 	if g == nil {
 		return fmt.Errorf("the token cannot be read: %s", reason(err))
 	}

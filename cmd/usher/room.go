@@ -37,6 +37,13 @@ type roomListCmd struct {
 	Room []string `placeholder:"ROOM" help:"List this room only. Can be repeated."`
 }
 
+// Help is the long text of --help.
+func (roomListCmd) Help() string {
+	return `
+Rooms that live: those with people in them, and those that LiveKit's API made. Rooms that Liveblocks' API made are durable and live while somebody is there; GET /v2/rooms lists all of them.
+`
+}
+
 func (c *roomListCmd) Run(ctx context.Context, std *streams) error {
 	answer, err := c.call(ctx, livekit.VideoGrant{RoomList: true}, "ListRooms", struct {
 		Names []string `json:"names,omitempty"`

@@ -88,7 +88,7 @@ func TestParticipantExplain(t *testing.T) {
 		"publish from every source yes token token: yes (2", "receive from every source yes token",
 		"change its own name, metadata and attributes no token token: no (2",
 		"moderate participants, streaming, transcription yes token",
-		"not held, as no layer says anything about it: read the room's document, change the room's document, be an owner",
+		"not held, as no layer says anything about it: read the room's document, public comments, private comments, feeds, write the room's document, public comments, private comments, feeds, be an owner",
 	)(s.api("explain", "--identity", "ada"))
 
 	expect(0)(s.api("update", "--identity", "ada", "--can-publish-source", "microphone", "--can-publish-source", "unknown", "--no-can-publish-data"))
@@ -120,6 +120,41 @@ func TestParticipantExplain(t *testing.T) {
 	ada.wait()
 	expect(0, "ada is not in room lobby; what was stated about them holds when they come with a token of before",
 		"publish camera, screen share, screen share audio - the token to come live: no (2")(s.api("explain", "--identity", "ada"))
+}
+
+// What keeps somebody out is told, too, also of somebody of whom nothing else is.
+func TestExplainBan(t *testing.T) {
+	s := serve(t)
+	expect := expecter(t)
+	until := time.Now().Add(time.Hour).Truncate(time.Second)
+	at := until.UTC().Format(time.RFC3339)
+	var ids []string
+	for _, args := range [][]string{{"--identity", "bob", "--room", "lobby", "--reason", "spam"}, {"--identity", "bob"}, {"--room", "lobby"},
+		{"--identity", "bob", "--room", "hall"}, {"--identity", "eve"}, {"--key-id", "bob"}} {
+		until := at
+		if args[0] == "--room" {
+			until = "1700000000" // else the command's own tokens were refused
+		}
+		_, out, _ := s.asks(append([]string{"revoke", "--until", until}, args...)...)
+		ids = append(ids, revocationID.FindString(out))
+	}
+	when := clock(until)
+	want := "bob is not in room lobby, and nothing was stated about them there\n\n" +
+		"may not enter with tokens issued until " + clock(time.Unix(1700000000, 0)) + ": revocation " + ids[2] + " of everybody in room lobby, by usher-cli\n" +
+		"may not enter with tokens issued until " + when + ": revocation " + ids[1] + " of bob in every room, by usher-cli\n" +
+		"may not enter with tokens issued until " + when + ": revocation " + ids[0] + " of bob in room lobby, by usher-cli: spam\n"
+	if code, out, stderr := s.api("explain", "--identity", "bob"); code != 0 || out != want {
+		t.Errorf("got %d\n%s%s\nwant\n%s", code, out, stderr, want)
+	}
+	for _, id := range ids[:3] {
+		expect(0, "lifted")(s.asks("revocation", "lift", id))
+	}
+	expect(1, `usher: "bob" is not in room "lobby", and nothing was stated about them there`)(s.api("explain", "--identity", "bob"))
+
+	dora := join(t, s.addr, mint(t, "dora", nil))
+	dora.says("* you are dora")
+	expect(0)(s.asks("revoke", "--identity", "dora", "--until", "1700000000"))
+	expect(0, "dora is in room lobby as PA_", "may not enter with tokens issued until "+clock(time.Unix(1700000000, 0))+": revocation RV_")(s.api("explain", "--identity", "dora"))
 }
 
 var revocationID = regexp.MustCompile(`RV_\w+`)
@@ -185,7 +220,7 @@ func TestRevoke(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list.Revocations) != 5 || strings.Count(out, "\n") != 1 {
 		t.Errorf("--json prints %q, error %v; want 5", out, err)
 	}
-	expect(1, "usher: the server refused: until is a Unix time in seconds, at most a day ahead (invalid_request)")(
+	expect(1, "usher: the server refused: until is a Unix time in seconds, at most ten years ahead (invalid_request)")(
 		s.asks("revoke", "--identity", "x", "--until", "2999-01-01T00:00:00Z"))
 	expect(1, "usher: the server does not accept the key "+devKey, "usher: hint: check --api-key")(s.asks("revoke", "--identity", "x", "--api-secret", "wrong"))
 

@@ -229,13 +229,14 @@ func (s *server) announce(w io.Writer) error {
 		validFor = min(validFor, most)
 	}
 	project := s.cfg.Projects[0]
+	scheme := map[bool]string{true: "s"}[s.cfg.TLS.Cert != ""]
+	host := reachable(s.clients.Addr())
+	fmt.Fprintf(w, "usher serves for development on http%s://%s\n\n", scheme, host)
+	s.announceLiveblocks(w, scheme, host)
 	if len(project.LiveKit.Keys) == 0 {
 		return nil
 	}
 	key := project.LiveKit.Keys[0]
-	scheme := map[bool]string{true: "s"}[s.cfg.TLS.Cert != ""]
-	host := reachable(s.clients.Addr())
-	fmt.Fprintf(w, "usher serves for development on http%s://%s\n\n", scheme, host)
 	tokens := map[string]string{}
 	for _, who := range []struct {
 		identity, name string
@@ -260,6 +261,20 @@ func (s *server) announce(w io.Writer) error {
 	// As this program was called, so that the line can be pasted.
 	fmt.Fprintf(w, "in a terminal:\n  %s join --url ws%s://%s --token %s\n\n", os.Args[0], scheme, host, tokens["viewer"])
 	return nil
+}
+
+// announceLiveblocks prints what Liveblocks' SDKs have to be told. Other keys than
+// those that everybody knows are not printed.
+func (s *server) announceLiveblocks(w io.Writer, scheme, host string) {
+	if string(s.cfg.Projects[0].Liveblocks.SecretKey) != devLiveblocksSecret {
+		return
+	}
+	backend := ""
+	if s.operators != nil {
+		backend = fmt.Sprintf("; in the backend http://%s", reachable(s.operators.Addr()))
+	}
+	fmt.Fprintf(w, "for Liveblocks' SDKs:\n  baseUrl http%s://%s%s, secret %s, publicApiKey %s\n\n",
+		scheme, host, backend, devLiveblocksSecret, devLiveblocksPublic)
 }
 
 func yes() *bool {

@@ -13,13 +13,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"usher/auth"
-	"usher/auth/livekit"
+	"usher/auth/liveblocks"
 	"usher/room"
 	"usher/room/store"
 	"usher/session"
+	liveblocksdialect "usher/session/liveblocks"
 	"usher/web"
 	"usher/web/console"
 	"usher/web/demo"
+	liveblocksapi "usher/web/liveblocks"
 	roomservice "usher/web/livekit"
 	"usher/web/sdk"
 	api "usher/web/usher"
@@ -32,6 +34,8 @@ type server struct {
 	log *slog.Logger // static
 
 	verifier *auth.Verifier
+	door     *liveblocks.Door // the keys of Liveblocks' API
+	secrets  tokenSecrets     // of build and reload, which are not concurrent
 	store    store.Store
 	webhooks *webhook.Sender
 	rooms    *room.Rooms
@@ -60,13 +64,6 @@ func (s *server) build() error {
 	cfg, log := s.cfg, s.log
 	metrics := newRegistry()
 
-	keys, err := cfg.keys(livekit.Format{})
-	if err != nil {
-		return err
-	}
-	s.verifier = auth.NewVerifier(keys, cfg.Limits.TokenBytes)
-	s.verifier.LimitLife(time.Duration(cfg.Limits.TokenLife))
-
 	s.store = store.NewMemory()
 	if cfg.Data != "" {
 		file, err := store.Open(cfg.Data, store.Options{Around: timedWrites(metrics)})
@@ -75,6 +72,22 @@ func (s *server) build() error {
 		}
 		s.store = file
 	}
+	var err error
+	if s.secrets, err = loadTokenSecrets(s.store); err != nil {
+		return err
+	}
+	if err := s.secrets.complete(cfg, s.store); err != nil {
+		return err
+	}
+	door := cfg.liveblocks(s.secrets)
+	s.door = liveblocks.NewDoor(door)
+	keys, err := cfg.keys(door)
+	if err != nil {
+		return err
+	}
+	s.verifier = auth.NewVerifier(keys, cfg.Limits.TokenBytes)
+	s.verifier.LimitLife(time.Duration(cfg.Limits.TokenLife))
+
 	if s.webhooks, err = s.newWebhooks(metrics); err != nil {
 		return err
 	}
@@ -96,6 +109,7 @@ func (s *server) build() error {
 		Grace:             time.Duration(cfg.Room.Grace),
 		RosterLimit:       cfg.Room.RosterLimit,
 		DuplicateIdentity: room.Policy(cfg.Room.DuplicateIdentity),
+		AccessLists:       liveblocks.New(liveblocks.Config{ReadersBroadcast: true}),
 		Forgetful:         !cfg.Permissions.Sticky,
 		Limits:            limits,
 		Refresh:           session.Refresher(s.verifier, time.Duration(cfg.Refresh.TTL)),
@@ -117,6 +131,7 @@ func (s *server) build() error {
 	s.sessions = session.New(session.Config{
 		Rooms:             s.rooms,
 		Verifier:          s.verifier,
+		PublicKey:         liveblocksdialect.PublicKey(s.door),
 		Origins:           cfg.Origins,
 		AnyOrigin:         slices.Contains(cfg.Origins, "*"),
 		MessageBytes:      cfg.Limits.MessageBytes,
@@ -125,21 +140,28 @@ func (s *server) build() error {
 		UnjoinedSockets:   cfg.Limits.UnjoinedSockets,
 		JoinsPerSecond:    float64(cfg.Limits.JoinsPerSecond),
 		MessagesPerSecond: float64(cfg.Limits.MessagesPerSecond),
-		Log:               log,
-		Metrics:           metrics,
+		Dialects: []session.Dialect{
+			liveblocksdialect.New(liveblocksdialect.Config{Rooms: s.rooms, Verifier: s.verifier, Door: s.door}),
+		},
+		Log:     log,
+		Metrics: metrics,
 	})
 
 	public, admin := web.New(web.Config{
-		Session:       s.sessions,
-		Twirp:         roomservice.New(roomservice.Config{Rooms: s.rooms, Verifier: s.verifier, Log: log}),
-		API:           api.New(api.Config{Rooms: s.rooms, Verifier: s.verifier, Outbox: s.webhooks.Outbox, Log: log}),
-		Pages:         demo.Handler(),
-		SDK:           sdk.Handler(),
-		Console:       console.Handler(),
-		Ready:         s.ready.Load,
-		Metrics:       metrics,
-		SeparateAdmin: cfg.AdminAddr != "",
-		Log:           log,
+		Session: s.sessions,
+		Twirp:   roomservice.New(roomservice.Config{Rooms: s.rooms, Verifier: s.verifier, Log: log}),
+		API: api.New(api.Config{
+			Rooms: s.rooms, Verifier: s.verifier, SecretKey: s.door.Secret, PublicKey: s.door.Public, Outbox: s.webhooks.Outbox, Log: log,
+		}),
+		Liveblocks:       liveblocksapi.New(liveblocksapi.Config{Rooms: s.rooms, Door: s.door, TokenLife: time.Duration(cfg.Limits.TokenLife), Log: log}),
+		LiveblocksClient: liveblocksapi.Client(),
+		Pages:            demo.Handler(),
+		SDK:              sdk.Handler(),
+		Console:          console.Handler(),
+		Ready:            s.ready.Load,
+		Metrics:          metrics,
+		SeparateAdmin:    cfg.AdminAddr != "",
+		Log:              log,
 	})
 	s.public = web.NewServer(public, log)
 	if admin != nil {
@@ -151,7 +173,11 @@ func (s *server) build() error {
 
 // reload takes over what may change while the server runs.
 func (s *server) reload(next *config) error {
-	keys, err := next.keys(livekit.Format{})
+	if err := s.secrets.complete(next, s.store); err != nil {
+		return err
+	}
+	door := next.liveblocks(s.secrets)
+	keys, err := next.keys(door)
 	if err != nil {
 		return err
 	}
@@ -163,6 +189,7 @@ func (s *server) reload(next *config) error {
 		}
 	}
 	s.verifier.SetKeys(keys)
+	s.door.Set(door)
 	s.sessions.KeysChanged()
 	if names := s.cfg.needsRestart(next); len(names) > 0 {
 		s.log.Warn("some changes take effect with the next start only", "keys", names)

@@ -78,7 +78,7 @@ type storeExportCmd struct{ storeFlags }
 // Help is the long text of --help.
 func (storeExportCmd) Help() string {
 	return `
-Each line has bucket, key, revision (of the change that wrote it) and value. Of a damaged store what is whole is printed, and the exit code is 1. The server must be stopped.
+Each line has bucket, key, revision (of the change that wrote it) and value; secrets are left out. Of a damaged store what is whole is printed, and the exit code is 1. The server must be stopped.
 `
 }
 

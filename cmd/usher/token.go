@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"usher/auth"
+	"usher/auth/liveblocks"
 	"usher/auth/livekit"
+	"usher/web/explain"
 )
 
 // tokenCmd makes tokens and looks into them.
@@ -77,7 +79,7 @@ type tokenCreateCmd struct {
 // Help is the long text of --help.
 func (tokenCreateCmd) Help() string {
 	return `
-Prints the token and nothing else, so that TOKEN=$(usher token create …) works. What is not given is left out of the token, and the server decides. The flags are those of LiveKit's CLI, but for the time a token holds: there it is 5 minutes when not given, here 6 hours as in LiveKit's SDKs.
+Prints a LiveKit token and nothing else, so that TOKEN=$(usher token create …) works. Liveblocks tokens come from a server: POST /v2/identify-user and /v2/authorize-user. What is not given is left out of the token, and the server decides. The flags are those of LiveKit's CLI, but for the time a token holds: there it is 5 minutes when not given, here 6 hours as in LiveKit's SDKs.
 
 	export USHER_API_KEY=devkey USHER_API_SECRET=secret
 	usher token create --join --room lab --identity ada
@@ -237,7 +239,7 @@ type tokenVerifyCmd struct {
 // Help is the long text of --help.
 func (tokenVerifyCmd) Help() string {
 	return `
-The exit code is 0 when a server with this key would take the token, to join the room it names or, without roomJoin, for its API; and 1 when not. Only the server knows whether it was revoked. Without --api-key the key that the token names is taken to be yours.
+The exit code is 0 when a server with this key would take the token, to join the room it names or, without roomJoin, for its API; and 1 when not. Only the server knows whether it was revoked. Without --api-key the key that the token names is taken to be yours. The secret of a Liveblocks token is the project's token_secret, if the configuration has one; it tells the key.
 `
 }
 
@@ -253,7 +255,7 @@ func (c *tokenVerifyCmd) Run(_ context.Context, std *streams) error {
 	if err != nil {
 		return refusal(token, err, time.Now())
 	}
-	if g.Join && g.Room == "" {
+	if explain.NamesNoRoom(g) {
 		return withHint(errors.New("the token names no room, so nobody can join with it"), "usher token explain tells more")
 	}
 	var pretty bytes.Buffer
@@ -271,21 +273,36 @@ func (c *tokenVerifyCmd) Run(_ context.Context, std *streams) error {
 // check verifies a token with the key. Without an id, the key is the one that
 // the token names.
 func (k *tokenKey) check(token string) (*auth.Grant, error) {
-	id := k.APIKey
-	if id == "" {
-		g, err := auth.ReadUnverified(token, livekit.Format{})
-		if g == nil {
-			return nil, err
-		}
-		if id = g.KeyID; id == "" {
-			return nil, auth.ErrUnknownKey
-		}
+	g, err := explain.Read(token)
+	id, format := k.APIKey, auth.Format(livekit.Format{})
+	if g != nil {
+		format = g.Format
 	}
-	keys, err := auth.NewKeys([]auth.Key{{ID: id, Secret: auth.Secret(k.APISecret), Format: livekit.Format{}}}, nil)
+	if g != nil && (id == "" || liveblocksKeyID(g, k.APISecret) == g.KeyID) {
+		id = g.KeyID
+	}
+	switch {
+	case id == "" && g == nil:
+		return nil, err
+	case id == "":
+		return nil, auth.ErrUnknownKey
+	}
+	keys, err := auth.NewKeys([]auth.Key{{ID: id, Secret: auth.Secret(k.APISecret), Format: format}}, nil)
 	if err != nil {
 		return nil, err
 	}
 	return auth.NewVerifier(keys, 0).Verify(token)
+}
+
+// liveblocksKeyID is the id of the key that signs a project's Liveblocks tokens with
+// a secret: the secret makes it, so that --api-key, which is in the environment for
+// LiveKit, need not name it. The project is the one that the token names.
+func liveblocksKeyID(g *auth.Grant, secret string) string {
+	var of struct {
+		Project string `json:"pid"`
+	}
+	_ = json.Unmarshal(g.Claims, &of)
+	return liveblocks.NewKey(g.Format, of.Project, auth.Secret(secret)).ID
 }
 
 // readToken returns the token that an argument gives, or stands in the input.

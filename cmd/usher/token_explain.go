@@ -18,7 +18,7 @@ type tokenExplainCmd struct {
 // Help is the long text of --help.
 func (tokenExplainCmd) Help() string {
 	return `
-Without a secret the signature is not checked, and anybody may have written what is explained. The exit code is 0 when the token could be read, whatever is wrong with it.
+LiveKit's tokens and Liveblocks' ID and access tokens. Without a secret the signature is not checked, and anybody may have written what is explained. What the holder of a Liveblocks token may do in a room is for the room's access list to say: a server explains that, at /usher/v1/tokens/explain. The exit code is 0 when the token could be read, whatever is wrong with it.
 `
 }
 
@@ -47,7 +47,11 @@ func (k *tokenKey) signature(token string) []string {
 
 // explainToken says in plain words what a token is good for.
 func explainToken(w io.Writer, token string, signature []string, now time.Time) error {
-	report, err := explain.LiveKit(token, signature, now)
+	switch kind := explain.Recognize(token); kind {
+	case explain.LiveblocksSecret, explain.LiveblocksPublic:
+		return fmt.Errorf("this is no token, but %s", kind.What())
+	}
+	report, err := explain.Token(token, signature, now)
 	if err != nil {
 		return fmt.Errorf("no server would take this token: %w", err)
 	}
