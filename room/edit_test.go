@@ -743,6 +743,7 @@ func TestEditStorm(t *testing.T) {
 		closed[group].Store(false)
 		gate.Unlock()
 		h.edit("hall", room.LiveblocksChange{Default: &reader, Groups: map[string]*[]string{"a": &writer, "b": &writer}})
+		gate.Lock() // thousands who come back would wait behind those who send
 		for k := range people {
 			mu.Lock()
 			m := members[fmt.Sprint("p", k)]
@@ -751,6 +752,7 @@ func TestEditStorm(t *testing.T) {
 				enter(k)
 			}
 		}
+		gate.Unlock()
 	}
 	close(stop)
 	wg.Wait()
