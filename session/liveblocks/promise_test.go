@@ -12,6 +12,7 @@ import (
 
 	"usher/auth"
 	"usher/room"
+	"usher/session"
 	"usher/session/sessiontest"
 )
 
@@ -35,7 +36,9 @@ func TestNothingComesThroughAfterAnEdit(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
-	s := sessiontest.Serve(t, sessiontest.Options{QuietReaders: true})
+	s := sessiontest.Serve(t, sessiontest.Options{QuietReaders: true, Session: func(c *session.Config) {
+		c.PingInterval = 10 * time.Minute // the audience only listens, and answers no ping
+	}})
 	create(s, "hall", auth.AccessList{Default: []string{}, Groups: map[string][]string{"audience": mayRead, "speakers": mayWrite, "guests": mayWrite}})
 	b := s.Rooms.Batch()
 	marker := func(text string) {
