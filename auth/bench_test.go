@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"usher/auth"
+	"usher/auth/daily"
 	"usher/auth/liveblocks"
 	"usher/auth/livekit"
 )
@@ -66,6 +67,34 @@ func BenchmarkVerify(b *testing.B) {
 func BenchmarkVerifyLiveblocks(b *testing.B) {
 	v, token := benchIDToken(b)
 	benchVerify(b, v, token)
+}
+
+// benchDailyTokens are a token of the REST API and one signed with the second API
+// key, which is tried last.
+func benchDailyTokens(b *testing.B) (v *auth.Verifier, byServer, byLast string) {
+	b.Helper()
+	d := daily.Domain{
+		Project: "acme", Name: "acme", ID: domainID, TokenSecret: auth.Secret(benchSecret),
+		APIKeys: []auth.Secret{auth.Secret("an-api-key-of-more-than-32-characters"), auth.Secret("another-api-key-of-more-than-32-chars")},
+	}
+	keys, err := auth.NewKeys(daily.NewDomains([]daily.Domain{d}).Keys(), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	properties := json.RawMessage(`{"room_name":"analytical-engine","user_id":"ada","user_name":"Ada Lovelace","exp":9999999999,"start_video_off":true,"permissions":{"canSend":["audio","video"]}}`)
+	if byServer, err = daily.Mint(d, properties, time.Now()); err == nil {
+		byLast, err = daily.MintWith(d, d.APIKeys[1], properties, time.Now())
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	return auth.NewVerifier(keys, 0), byServer, byLast
+}
+
+func BenchmarkVerifyDaily(b *testing.B) {
+	v, byServer, byLast := benchDailyTokens(b)
+	b.Run("server", func(b *testing.B) { benchVerify(b, v, byServer) })
+	b.Run("self", func(b *testing.B) { benchVerify(b, v, byLast) })
 }
 
 func benchVerify(b *testing.B, v *auth.Verifier, token string) {

@@ -8,13 +8,15 @@
 // # What a token is believed
 //
 // Nothing before its signature holds: the issuer it names, or without one the
-// key id in its header, only looks a key up, and that key's configuration fixes
-// project, format and algorithm. A key is found only in the way its format names
-// keys, so that no token passes for one of another format. After that,
-// everything but one thing: an issue time in the future counts as none, since
+// key id in its header, or else the domain it names, only looks keys up, and the
+// configuration of the one that has signed fixes project, format and algorithm. A
+// key is found only in the way its format names keys, so that no token passes for
+// one of another format; an issuer or a key id that is nobody's says nothing. After
+// that, everything but one thing: an issue time in the future counts as none, since
 // believing it would put the token behind the reach of every revocation.
 //
 // One token has one spelling, so that it can be revoked by its hash, and one
-// meaning: a claim that is read and comes twice, in whatever case, is refused,
-// and so is a header that has to be read for the key and says something twice.
+// meaning: a claim that is read and comes twice is refused, in whatever case where
+// case does not tell claims apart, and so is a header that has to be read for the
+// key and says something twice.
 package auth

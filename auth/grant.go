@@ -67,6 +67,16 @@ type Grant struct {
 	// see [Kind.Dependent].
 	Dependent bool
 
+	// Roams says that the application's token named no room, though Room, in a
+	// refreshed one, does. A pattern of rooms names none.
+	Roams bool
+	// Knocks says that the holder waits to be let in, in rooms where people do.
+	Knocks bool
+	// Stay is how long the holder may stay in a room.
+	Stay Stay
+	// Start is what its page should begin with.
+	Start Start
+
 	Base       []Say // the token's own layers, weakest first; see [Format].Base
 	RoomConfig RoomConfig
 
@@ -76,6 +86,23 @@ type Grant struct {
 	// Claims is the signed payload as it came, so that a refreshed token can
 	// carry every claim of the original. Nil for people without a token.
 	Claims json.RawMessage
+}
+
+// Stay is what a token says of how long its holder may stay once it is in a room.
+// Of a refreshed token only At counts. Zero values say nothing.
+type Stay struct {
+	At       time.Time     // when its session is put out: fixed when it joined first
+	AtExpiry bool          // when the token expires
+	After    time.Duration // after it has joined
+	// Fixed says that At is all that counts, and that zero is never: when the holder
+	// joined first that was settled. It is so of every refreshed token.
+	Fixed bool
+}
+
+// Start is what a page should do with the devices of somebody who joins. Nil: what
+// it likes, or what the room says.
+type Start struct {
+	VideoOff, AudioOff, ScreenShare *bool
 }
 
 // DefaultOrganization is the organization of rooms and tokens that name none.
@@ -101,6 +128,11 @@ type Origin struct {
 	TokenID   string   `json:"jti,omitempty"`  // its jti
 	TokenHash string   `json:"hash,omitempty"` // its hash, in base64url
 	Session   string   `json:"sid"`            // the session that was refreshed
+	// Enter is from when the token lets nobody in, Unix seconds, where refreshing a
+	// token does not put off its end; 0: its own exp says it.
+	Enter int64 `json:"enter,omitempty"`
+	// Eject is when the session is put out, Unix milliseconds, see [Stay].At; 0: never.
+	Eject int64 `json:"eject,omitempty"`
 }
 
 // MaxKeyIDs is how many keys a token may descend from. A session that came back
@@ -108,8 +140,14 @@ type Origin struct {
 const MaxKeyIDs = 64
 
 // originOf returns what to say of the token of g in one that is refreshed from it.
-func originOf(g *Grant, session string) *Origin {
-	o := &Origin{KeyID: g.FirstKeyID(), KeyIDs: g.KeyIDs()[1:], Issued: g.FirstIssued().Unix(), TokenID: g.FirstTokenID(), Session: session}
+func originOf(g *Grant, now Current, enter time.Time) *Origin {
+	o := &Origin{KeyID: g.FirstKeyID(), KeyIDs: g.KeyIDs()[1:], Issued: g.FirstIssued().Unix(), TokenID: g.FirstTokenID(), Session: now.Session}
+	if !enter.IsZero() {
+		o.Enter = max(1, enter.Unix())
+	}
+	if !now.EjectAt.IsZero() {
+		o.Eject = max(1, now.EjectAt.UnixMilli())
+	}
 	if hash := g.FirstTokenHash(); hash != (TokenHash{}) {
 		o.TokenHash = base64.RawURLEncoding.EncodeToString(hash[:])
 	}
@@ -118,11 +156,19 @@ func originOf(g *Grant, session string) *Origin {
 
 // check reports whether o can be one that this server has written.
 func (o *Origin) check() bool {
-	if o.KeyID == "" || len(o.KeyIDs) >= MaxKeyIDs || slices.Contains(o.KeyIDs, "") {
+	if o.KeyID == "" || o.Enter < 0 || o.Eject < 0 || len(o.KeyIDs) >= MaxKeyIDs || slices.Contains(o.KeyIDs, "") {
 		return false
 	}
 	_, ok := o.hash()
 	return ok || o.TokenHash == ""
+}
+
+func (o *Origin) stay() Stay {
+	s := Stay{Fixed: true}
+	if o.Eject > 0 {
+		s.At = time.UnixMilli(o.Eject)
+	}
+	return s
 }
 
 func (o *Origin) hash() (h TokenHash, ok bool) {
@@ -131,9 +177,10 @@ func (o *Origin) hash() (h TokenHash, ok bool) {
 }
 
 // OriginClaim returns the claim, named usher, by which a token that is refreshed
-// from g says where it descends from.
-func (g *Grant) OriginClaim(session string) (json.RawMessage, error) {
-	return json.Marshal(originOf(g, session))
+// from g says where it descends from and when its session is put out. After enter,
+// unless that is zero, the token lets nobody in, however long it would hold.
+func (g *Grant) OriginClaim(now Current, enter time.Time) (json.RawMessage, error) {
+	return json.Marshal(originOf(g, now, enter))
 }
 
 // Reaches reports whether g can enter rooms of an organization. A token that
@@ -145,6 +192,23 @@ func (g *Grant) Reaches(organization string) bool {
 		return true
 	}
 	return cmp.Or(g.Organization, DefaultOrganization) == cmp.Or(organization, DefaultOrganization)
+}
+
+// Barred returns [ErrExpired] when the token of g lets nobody in any more: it has
+// expired, or the one that it descends from has where that counts.
+func (g *Grant) Barred(now time.Time) error {
+	var leeway time.Duration
+	if g.Format != nil {
+		leeway = g.Format.Leeway()
+	}
+	over := !g.Expires.IsZero() && !now.Before(g.Expires.Add(leeway))
+	if g.Origin != nil && g.Origin.Enter > 0 {
+		over = over || !now.Before(time.Unix(g.Origin.Enter, 0))
+	}
+	if over {
+		return ErrExpired
+	}
+	return nil
 }
 
 // FirstIssued is when the token that g descends from was issued.
@@ -219,6 +283,15 @@ type Current struct {
 	// them last. A format whose tokens leave it to the room what their holder may
 	// do tells by them what was denied to the session. Nil: not known.
 	Base []Say
+	// EjectAt is when the session is put out; zero: never.
+	EjectAt time.Time
+}
+
+// RoomRules is what a room's record says of who may do what in it, a part for each
+// ecosystem. It is a value.
+type RoomRules struct {
+	List  *AccessList // Liveblocks'; nil: the room has none
+	Daily *Say        // what Daily's part says of people who are no owners; nil: it has none
 }
 
 // KeyName is where the tokens of a format name the key that signed them. A key
@@ -228,6 +301,9 @@ type KeyName uint8
 const (
 	ByIssuer KeyName = iota // the claim iss
 	ByKeyID                 // the header's kid, of a token without an issuer
+	// ByDomain is the claim d. It names all keys of a domain, of which one has
+	// signed the token.
+	ByDomain
 )
 
 // A Format reads and writes one ecosystem's tokens. Its methods may be called
@@ -239,16 +315,17 @@ type Format interface {
 	NamesKey() KeyName
 	// RequireExpiry reports whether a token without exp is refused.
 	RequireExpiry() bool
+	// Leeway is how far clocks may differ when exp and nbf are checked.
+	Leeway() time.Duration
 	// Decode reads the payload of a token whose signature and times hold and
-	// fills in what the payload says. Its errors wrap [ErrMalformed] or
-	// [ErrNoIdentity].
+	// fills in what the payload says. Its errors wrap [ErrMalformed],
+	// [ErrNoIdentity] or [ErrNoRoom].
 	Decode(payload []byte, g *Grant) error
 	// Base returns the layers that decide what the holder may do in a room,
 	// weakest first, before anything was stated there: the token's own, or what
-	// the room's access list says. The list is nil in a room that has none.
-	// Without any layer the holder may not be in the room at all. The room's
-	// organization has been checked.
-	Base(g *Grant, room string, list *AccessList) []Say
+	// the room's record says. Without any layer the holder may not be in the room
+	// at all. The room's organization has been checked.
+	Base(g *Grant, room string, rules RoomRules) []Say
 	// Refresh returns the claims of a token that tells the present state of a
 	// session, from issued until expires. Every claim of the original is kept.
 	Refresh(g *Grant, now Current, keyID string, issued, expires time.Time) (json.RawMessage, error)

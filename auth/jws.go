@@ -23,9 +23,9 @@ var parser = jwt.NewParser(jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation
 
 // A keyring is where the key of a token is found: [Keys].
 type keyring interface {
-	// choose returns the key of a token that names this issuer, or of one that
-	// names none the key with this id.
-	choose(issuer, id string) (Key, error)
+	// choose returns the keys of which one has signed a token with these claims;
+	// nearly always that is one key. The list is not to be changed.
+	choose(claims *payload) ([]sealed, error)
 	// headed returns the id of the key whose tokens made here all begin with
 	// this header.
 	headed(head string) (id string, ok bool)
@@ -50,7 +50,7 @@ func parse(token string, ring keyring) (*payload, Key, error) {
 			err = claims.readHeader(t)
 		}
 		if err == nil {
-			key, err = ring.choose(claims.issuer, claims.keyID)
+			key, err = chooseSigned(ring, &claims, t)
 		}
 		return []byte(key.Secret), err
 	})
@@ -58,6 +58,31 @@ func parse(token string, ring keyring) (*payload, Key, error) {
 		return nil, Key{}, parseError(err)
 	}
 	return &claims, key, nil
+}
+
+// chooseSigned returns the key that has signed t, which is understood, of those
+// that its claims name, or if none has any of them.
+func chooseSigned(ring keyring, claims *payload, t *jwt.Token) (Key, error) {
+	keys, err := ring.choose(claims)
+	if err != nil {
+		return Key{}, err
+	}
+	if len(keys) > 1 {
+		if key, ok := signer(keys, t.Raw[:strings.LastIndexByte(t.Raw, '.')], t.Signature); ok {
+			return key, nil
+		}
+	}
+	return keys[0](), nil
+}
+
+// signer returns the one of the keys that the signature of a text is of.
+func signer(keys []sealed, text string, signature []byte) (Key, bool) {
+	for _, seal := range keys {
+		if key := seal(); method.Verify(text, signature, []byte(key.Secret)) == nil {
+			return key, true
+		}
+	}
+	return Key{}, false
 }
 
 // usualHeaders are how nearly all libraries spell the header of an HS256 token.
@@ -99,11 +124,12 @@ func parseUsual(token string, ring keyring) (*payload, Key, bool) {
 	if claims.issuer == "" {
 		claims.keyID = id
 	}
-	key, err := ring.choose(claims.issuer, claims.keyID)
-	if err != nil || method.Verify(token[:len(head)+1+len(body)], signature, []byte(key.Secret)) != nil {
+	keys, err := ring.choose(claims)
+	if err != nil {
 		return nil, Key{}, false
 	}
-	return claims, key, true
+	key, ok := signer(keys, token[:len(head)+1+len(body)], signature)
+	return claims, key, ok
 }
 
 var strict = base64.RawURLEncoding.Strict()
@@ -200,13 +226,13 @@ func parseError(err error) error {
 	return ErrMalformed
 }
 
-// header is the first part of every token made here that names its key as its
-// issuer: {"alg":"HS256","typ":"JWT"}.
+// header is the first part of every token made here that names its key in its
+// claims: {"alg":"HS256","typ":"JWT"}.
 const header = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 
 // header is the first part of every token that the key signs here.
 func (k Key) header() string {
-	if k.Format.NamesKey() == ByIssuer {
+	if k.Format.NamesKey() != ByKeyID {
 		return header
 	}
 	return base64.RawURLEncoding.EncodeToString(append(append([]byte(`{"alg":"HS256","kid":`), object.String(k.ID)...), `,"typ":"JWT"}`...))

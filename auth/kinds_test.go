@@ -8,18 +8,22 @@ import (
 	"time"
 
 	"usher/auth"
+	"usher/auth/daily"
 	"usher/auth/liveblocks"
 	"usher/auth/livekit"
 )
 
-// A house is a project with keys of both kinds, whose secrets may be one: then
+// A house is a project with keys of all kinds, whose secrets may be one: then
 // nothing but the way to the key tells its tokens apart.
 type house struct {
 	*auth.Verifier
+	domains                    *daily.Domains
 	livekit, liveblocks, other auth.Key
 }
 
-func newHouse(t testing.TB, livekitSecret, liveblocksSecret string) house {
+// newHouse returns one with these secrets. Daily's keys are the API key and the
+// token secret.
+func newHouse(t testing.TB, livekitSecret, liveblocksSecret, apiKey, tokenSecret string) house {
 	t.Helper()
 	f := liveblocks.New(liveblocks.Config{ReadersBroadcast: true})
 	h := house{
@@ -27,9 +31,13 @@ func newHouse(t testing.TB, livekitSecret, liveblocksSecret string) house {
 		liveblocks: auth.Key{ID: "lb_acme", Secret: auth.Secret(liveblocksSecret), Project: "acme", Format: f},
 		other:      auth.Key{ID: "lb_other", Secret: auth.Secret(liveblocksSecret), Project: "other", Format: f},
 	}
-	h.Verifier = auth.NewVerifier(newKeys(t, []auth.Key{h.livekit, h.liveblocks, h.other}, "lb_revoked"), 0)
+	h.domains = daily.NewDomains([]daily.Domain{{Project: "acme", Name: "acme", ID: domainID, APIKeys: []auth.Secret{auth.Secret(apiKey)}, TokenSecret: auth.Secret(tokenSecret)}})
+	keys := append([]auth.Key{h.livekit, h.liveblocks, h.other}, h.domains.Keys()...)
+	h.Verifier = auth.NewVerifier(newKeys(t, keys, "lb_revoked"), 0)
 	return h
 }
+
+const domainID = "25df5057-ef0d-4d97-bde6-0cf287276cbb"
 
 const (
 	idClaims     = `"k":"id","pid":"acme","uid":"ada","iat":1,"exp":9999999999`
@@ -37,13 +45,17 @@ const (
 	videoClaims  = `"sub":"ada","exp":9999999999,"video":{"roomJoin":true,"room":"lab"}`
 	issued       = `"iss":"` + keyID + `",`
 	lbHeader     = `{"alg":"HS256","kid":"lb_acme","typ":"JWT"}`
+	dailyClaims  = `"r":"lab","d":"` + domainID + `","ud":"ada","iat":1`
 )
 
 // No token passes for one of another kind, whatever is changed about its header
 // and claims by somebody who knows the other key's secret. The empty kind is a
 // refusal.
 func TestNoTokenPassesForAnotherKind(t *testing.T) {
-	const lk, lb = "the-secret-of-the-livekit-key-32-bytes", "the-secret-of-the-liveblocks-key-32-by"
+	const (
+		lk, lb = "the-secret-of-the-livekit-key-32-bytes", "the-secret-of-the-liveblocks-key-32-by"
+		dk, dt = "the-api-key-of-the-daily-domain-32-byt", "the-token-secret-of-the-daily-domain-3"
+	)
 	for _, test := range []struct {
 		name, header, payload, secret string
 		kind                          string
@@ -52,6 +64,38 @@ func TestNoTokenPassesForAnotherKind(t *testing.T) {
 		{"a LiveKit token", plainHeader, "{" + issued + videoClaims + "}", lk, "livekit", nil},
 		{"an ID token", lbHeader, "{" + idClaims + "}", lb, "id", nil},
 		{"an access token", lbHeader, "{" + accessClaims + "}", lb, "acc", nil},
+		{"a Daily token signed by its application", plainHeader, "{" + dailyClaims + "}", dk, "daily", nil},
+		{"a Daily token of the REST API", plainHeader, "{" + dailyClaims + "}", dt, "daily", nil},
+
+		{"a LiveKit token with the others' domain", plainHeader, "{" + issued + videoClaims + "," + dailyClaims + "}", lk, "livekit", nil},
+		{"with two domains", plainHeader, "{" + issued + videoClaims + `,"d":1,"d":"x","D":[]}`, lk, "livekit", nil},
+		{"with the domain, signed with the API key", plainHeader, "{" + issued + videoClaims + "," + dailyClaims + "}", dk, "", auth.ErrSignature},
+		{"with the domain and an unknown iss, signed with the API key", plainHeader, `{"iss":"x",` + videoClaims + "," + dailyClaims + "}", dk, "daily", nil},
+		{"the same, signed with its own secret", plainHeader, `{"iss":"x",` + videoClaims + "," + dailyClaims + "}", lk, "", auth.ErrSignature},
+		{"without iss, with the domain", plainHeader, "{" + videoClaims + "," + dailyClaims + "}", lk, "", auth.ErrSignature},
+		{"an ID token with the others' domain", lbHeader, "{" + idClaims + `,"d":"` + domainID + `"}`, lb, "id", nil},
+		{"with the domain, signed with the API key", lbHeader, "{" + idClaims + `,"d":"` + domainID + `"}`, dk, "", auth.ErrSignature},
+		{"without kid, with the domain", plainHeader, "{" + idClaims + `,"d":"` + domainID + `"}`, lb, "", auth.ErrSignature},
+		{"the same, signed with the API key", plainHeader, "{" + idClaims + `,"d":"` + domainID + `"}`, dk, "", auth.ErrMalformed}, // k is a text
+
+		{"a Daily token with a LiveKit issuer", plainHeader, "{" + issued + dailyClaims + "}", dk, "", auth.ErrSignature},
+		{"the same, signed for that", plainHeader, "{" + issued + dailyClaims + `,"exp":9999999999}`, lk, "?", nil}, // no grant at all
+		{"with a Liveblocks kid", lbHeader, "{" + dailyClaims + "}", dk, "", auth.ErrSignature},
+		{"the same, signed for that", lbHeader, "{" + dailyClaims + `,"exp":9999999999}`, lb, "", auth.ErrMalformed},
+		{"with a revoked kid", `{"alg":"HS256","kid":"lb_revoked"}`, "{" + dailyClaims + "}", dk, "", auth.ErrRevokedKey},
+		{"with an unknown kid", `{"alg":"HS256","kid":"x"}`, "{" + dailyClaims + "}", dk, "daily", nil},
+		{"with a Liveblocks key as iss", plainHeader, `{"iss":"lb_acme",` + dailyClaims + "}", dk, "daily", nil},
+		{"with another domain", plainHeader, `{"r":"lab","d":"00000000-0000-4000-8000-000000000001","ud":"ada","iat":1}`, dk, "", auth.ErrUnknownKey},
+		{"with the domain twice", plainHeader, "{" + dailyClaims + `,"d":"x"}`, dk, "", auth.ErrMalformed},
+		{"with the domain's name", plainHeader, `{"r":"lab","d":"acme","ud":"ada","iat":1}`, dk, "", auth.ErrUnknownKey},
+		{"with its own key's id as iss", plainHeader, "{" + dailyClaims + `,"iss":"DAILY"}`, dk, "daily", nil},
+		{"with its own key's id and no domain", `{"alg":"HS256","kid":"DAILY"}`, `{"iss":"","r":"lab","ud":"ada","iat":1}`, dk, "", auth.ErrUnknownKey},
+		{"with the LiveKit secret", plainHeader, "{" + dailyClaims + "}", lk, "", auth.ErrSignature},
+		{"with the Liveblocks secret", plainHeader, "{" + dailyClaims + "}", lb, "", auth.ErrSignature},
+		{"with the domain id as the secret", plainHeader, "{" + dailyClaims + "}", domainID, "", auth.ErrSignature},
+		{"with alg none, signed", `{"alg":"none"}`, "{" + dailyClaims + "}", dk, "", auth.ErrAlgorithm},
+		{"with alg HS512", `{"alg":"HS512"}`, "{" + dailyClaims + "}", dk, "", auth.ErrAlgorithm},
+		{"with the claim of refreshed ones alone", plainHeader, "{" + dailyClaims + `,"live":{"room":"x"}}`, dk, "", auth.ErrMalformed},
 
 		{"a LiveKit token with the other's kid", lbHeader, "{" + issued + videoClaims + "}", lk, "livekit", nil},
 		{"with a kid of two meanings", `{"alg":"HS256","kid":"lb_acme","kid":7}`, "{" + issued + videoClaims + "}", lk, "livekit", nil},
@@ -102,14 +146,18 @@ func TestNoTokenPassesForAnotherKind(t *testing.T) {
 		{"with the key's id as the secret", lbHeader, "{" + idClaims + "}", "lb_acme", "", auth.ErrSignature},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			expect(t, newHouse(t, lk, lb), sign(test.header, test.payload, test.secret), test.kind, test.want)
+			h := newHouse(t, lk, lb, dk, dt)
+			own := h.domains.Keys()[1].ID
+			test.header, test.payload = strings.ReplaceAll(test.header, "DAILY", own), strings.ReplaceAll(test.payload, "DAILY", own)
+			expect(t, h, sign(test.header, test.payload, test.secret), test.kind, test.want)
 			// With one secret for all, the signature tells nothing. Then what
 			// would fail by it fails by something else, or the signer's right to
 			// that key makes it a token of that kind, never of another.
-			g, err := newHouse(t, lk, lk).Verify(sign(test.header, test.payload, lk))
+			g, err := newHouse(t, lk, lk, lk, lk).Verify(sign(test.header, test.payload, lk))
 			switch {
 			case test.want == auth.ErrSignature:
-				if err == nil && (g.Format.Name() == "livekit") != strings.Contains(test.payload, issued) {
+				if err == nil && ((g.Format.Name() == "livekit") != strings.Contains(test.payload, issued) ||
+					g.Format.Name() == "liveblocks" && test.header != lbHeader) {
 					t.Errorf("with one secret: a token of %s", g.Format.Name())
 				}
 			case test.want == nil:
@@ -121,13 +169,13 @@ func TestNoTokenPassesForAnotherKind(t *testing.T) {
 			}
 		})
 	}
-	for _, payload := range []string{idClaims, accessClaims} {
+	for _, payload := range []string{idClaims, accessClaims, dailyClaims} {
 		unsigned := b64(`{"alg":"none","kid":"lb_acme"}`) + "." + b64("{"+payload+"}") + "."
-		expect(t, newHouse(t, lk, lb), unsigned, "", auth.ErrAlgorithm)
-		expect(t, newHouse(t, lk, lb), b64(lbHeader)+"."+b64("{"+payload+"}")+".", "", auth.ErrSignature)
+		expect(t, newHouse(t, lk, lb, dk, dt), unsigned, "", auth.ErrAlgorithm)
+		expect(t, newHouse(t, lk, lb, dk, dt), b64(lbHeader)+"."+b64("{"+payload+"}")+".", "", auth.ErrSignature)
 	}
-	for _, key := range []string{"sk_dev_secret", "pk_dev_public", "lb_acme", lb} {
-		expect(t, newHouse(t, lk, lb), key, "", auth.ErrMalformed)
+	for _, key := range []string{"sk_dev_secret", "pk_dev_public", "lb_acme", lb, dk, dt, domainID} {
+		expect(t, newHouse(t, lk, lb, dk, dt), key, "", auth.ErrMalformed)
 	}
 }
 
@@ -136,6 +184,12 @@ func expect(t *testing.T, h house, token, kind string, want error) {
 	g, err := h.Verify(token)
 	if !errors.Is(err, want) || (err == nil) != (g != nil) {
 		t.Fatalf("got %v, want %v", err, want)
+	}
+	if g != nil && kind == "?" {
+		if g.Format.Name() != "livekit" || g.Join || g.RoomAdmin || g.CreateRoom || g.ListRooms {
+			t.Errorf("got a token that is good for something: %+v", g)
+		}
+		return
 	}
 	if g != nil && (kindOf(g) != kind || g.Identity != "ada" || g.Project != "acme") {
 		t.Errorf("got a token of kind %q: %+v", kindOf(g), g)
@@ -151,14 +205,18 @@ func kindOf(g *auth.Grant) string {
 		return "acc"
 	case g.Format.Name() == "liveblocks" && g.KeyID == "lb_acme" && g.Room == "" && !g.CreateListed && !g.RoomAdmin:
 		return "id"
+	case g.Format.Name() == "daily" && strings.HasPrefix(g.KeyID, "daily_") && g.Room == "lab" && !g.Roams && g.Groups == nil && !g.CreateListed && !g.CreateRoom && !g.RoomAdmin && !g.ListRooms:
+		return "daily"
 	}
 	return "?"
 }
 
 // A refreshed token is of the kind it was refreshed from, and no other.
 func TestRefreshedTokensKeepTheirKind(t *testing.T) {
-	h := newHouse(t, "the-secret-of-the-livekit-key-32-bytes", "the-secret-of-the-liveblocks-key-32-by")
+	h := newHouse(t, "the-secret-of-the-livekit-key-32-bytes", "the-secret-of-the-liveblocks-key-32-by", "the-api-key-of-the-daily-domain-32-byt", "the-token-secret-of-the-daily-domain-3")
 	for _, test := range []struct{ header, payload, secret, kind string }{
+		{plainHeader, "{" + dailyClaims + "}", string(h.domains.Keys()[0].Secret), "daily"},
+		{plainHeader, "{" + dailyClaims + "}", string(h.domains.Keys()[1].Secret), "daily"},
 		{plainHeader, "{" + issued + videoClaims + "}", string(h.livekit.Secret), "livekit"},
 		{lbHeader, "{" + idClaims + "}", string(h.liveblocks.Secret), "id"},
 		{lbHeader, "{" + accessClaims + "}", string(h.liveblocks.Secret), "acc"},
@@ -185,12 +243,26 @@ func TestRefreshedTokensKeepTheirKind(t *testing.T) {
 	}
 }
 
+// Nobody without a token comes to have one.
+func TestWithoutTokenThereIsNoToken(t *testing.T) {
+	h := newHouse(t, secret, secret, secret, "the-token-secret-of-the-daily-domain-3")
+	public := liveblocks.PublicGrant(liveblocks.New(liveblocks.Config{}), "acme", "pk_1")
+	for _, g := range []*auth.Grant{h.domains.Anyone("acme", "lab", ""), public} {
+		if token, err := h.Refresh(g, auth.Current{Session: "PA_1", Room: "lab", Identity: g.Identity}, time.Minute); !errors.Is(err, auth.ErrNoToken) || token != "" {
+			t.Errorf("%s: got %v", g.Format.Name(), err)
+		}
+		if h.Keys().Refuses(g) || g.Barred(time.Now()) != nil {
+			t.Errorf("%s: refused", g.Format.Name())
+		}
+	}
+}
+
 func TestKeysSign(t *testing.T) {
-	h := newHouse(t, secret, secret)
+	h := newHouse(t, secret, secret, secret, secret)
 	for _, test := range []struct {
 		key    auth.Key
 		claims string
-	}{{h.livekit, "{" + issued + videoClaims + "}"}, {h.liveblocks, "{" + idClaims + "}"}} {
+	}{{h.livekit, "{" + issued + videoClaims + "}"}, {h.liveblocks, "{" + idClaims + "}"}, {h.domains.Keys()[0], "{" + dailyClaims + "}"}} {
 		token, err := test.key.Sign(json.RawMessage(test.claims))
 		if err != nil {
 			t.Fatal(err)
@@ -239,18 +311,22 @@ func TestReaches(t *testing.T) {
 // FuzzKinds: whatever the holder of one key signs, it is a token of that key's
 // kind or none.
 func FuzzKinds(f *testing.F) {
-	const lk, lb = "the-secret-of-the-livekit-key-32-bytes", "the-secret-of-the-liveblocks-key-32-by"
+	const lk, lb, dk = "the-secret-of-the-livekit-key-32-bytes", "the-secret-of-the-liveblocks-key-32-by", "the-api-key-of-the-daily-domain-32-byt"
 	for _, header := range []string{plainHeader, lbHeader, `{"alg":"HS256","kid":"lb_other"}`, `{"alg":"HS256","kid":"` + keyID + `"}`, `{"kid":"lb_acme","kid":"lb_other","alg":"HS256"}`} {
-		for _, payload := range []string{idClaims, accessClaims, issued + videoClaims, `"iss":"lb_acme",` + idClaims, issued + idClaims + `,"sub":"ada"`} {
-			f.Add(header, "{"+payload+"}", true)
-			f.Add(header, "{"+payload+"}", false)
+		for _, payload := range []string{idClaims, accessClaims, issued + videoClaims, `"iss":"lb_acme",` + idClaims, issued + idClaims + `,"sub":"ada"`, dailyClaims, issued + dailyClaims, idClaims + `,"d":"` + domainID + `"`} {
+			for of := range byte(3) {
+				f.Add(header, "{"+payload+"}", of)
+			}
 		}
 	}
-	h := newHouse(f, lk, lb)
-	f.Fuzz(func(t *testing.T, header, payload string, ofLiveKit bool) {
+	h := newHouse(f, lk, lb, dk, "the-token-secret-of-the-daily-domain-3")
+	f.Fuzz(func(t *testing.T, header, payload string, of byte) {
 		secret, kind, id := lb, "liveblocks", "lb_"
-		if ofLiveKit {
+		switch of % 3 {
+		case 1:
 			secret, kind, id = lk, "livekit", keyID
+		case 2:
+			secret, kind, id = dk, "daily", "daily_"
 		}
 		g, err := h.Verify(sign(header, payload, secret))
 		if err == nil && (g.Format.Name() != kind || !strings.HasPrefix(g.KeyID, id)) {

@@ -10,7 +10,7 @@ var rightNames = []string{
 	"sendData", "sendPresence", "updateOwnMetadata", "readStorage", "writeStorage",
 	"readPublicComments", "writePublicComments", "readPrivateComments", "writePrivateComments", "readFeeds", "writeFeeds",
 	"moderateParticipants", "moderateStreaming", "moderateTranscription", "owner",
-	"subscribeMetrics", "manageAgents", "hidden",
+	"subscribeMetrics", "manageAgents", "receiveOnlyOwners", "hidden",
 }
 
 // Names returns the names of the rights in r, in a fixed order.

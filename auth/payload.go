@@ -58,6 +58,20 @@ func (p *payload) read(raw []byte) error {
 	return nil
 }
 
+// domain returns the claim d of a token whose key is looked for by it, empty when
+// there is none that is a text. Only then it is read: in a token of a format that
+// does not know it, it may be anything.
+func (p *payload) domain() (domain string, err error) {
+	var raw json.RawMessage
+	if err := object.ReadExact(p.raw, object.Field{Name: "d", Into: &raw}); err != nil {
+		return "", &claimsError{err}
+	}
+	if len(raw) > 0 && raw[0] == '"' {
+		_ = json.Unmarshal(raw, &domain)
+	}
+	return domain, nil
+}
+
 // grant returns what the claims say that every format has.
 func (p *payload) grant(token string, t times, now time.Time) *Grant {
 	return &Grant{

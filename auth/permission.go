@@ -65,6 +65,10 @@ const (
 	SubscribeMetrics
 	ManageAgents
 
+	// ReceiveOnlyOwners narrows what is received, as far as nothing else is said
+	// of a publisher, to tracks of owners.
+	ReceiveOnlyOwners
+
 	// Hidden is visibility rather than a right: a hidden participant is not
 	// shown to the others and cannot publish tracks or presence.
 	Hidden
@@ -168,15 +172,31 @@ func (p Permission) Allows(want Rights) bool { return p.Rights.Has(want) }
 // Hidden reports whether the participant is hidden.
 func (p Permission) Hidden() bool { return p.Rights.Has(Hidden) }
 
-// Receives reports whether a track from s of the named participant may be received.
-func (p Permission) Receives(s Source, identity, sid string) bool {
-	rights := p.Rights
-	if by, ok := p.ReceiveFromParticipant[sid]; ok {
-		rights = by
-	} else if by, ok := p.ReceiveFromIdentity[identity]; ok {
-		rights = by
+// Receives reports whether a track from s of the named participant, who may be an
+// owner, may be received.
+func (p Permission) Receives(s Source, identity, sid string, owner bool) bool {
+	rights, ok := exception(p.ReceiveFromParticipant, sid)
+	if !ok {
+		rights, ok = exception(p.ReceiveFromIdentity, identity)
+	}
+	if !ok {
+		rights = p.Rights
+		if !owner && rights.Has(ReceiveOnlyOwners) {
+			return false
+		}
 	}
 	return rights.Has(s.Receive())
+}
+
+// Everybody is the key of the maps of exceptions for those who have none of their own.
+const Everybody = "*"
+
+func exception(by map[string]Rights, who string) (Rights, bool) {
+	rights, ok := by[who]
+	if !ok && len(by) > 0 {
+		rights, ok = by[Everybody]
+	}
+	return rights, ok
 }
 
 // ReceivesFromAll reports whether p has no exception by which somebody's tracks
@@ -208,9 +228,13 @@ type Say struct {
 	Allow, Deny Rights
 
 	// ReceiveFromIdentity and ReceiveFromParticipant replace, key by key, what
-	// the layers before it said.
+	// the layers before it said. The key "*" stands for everybody not named.
 	ReceiveFromIdentity    map[string]Rights
 	ReceiveFromParticipant map[string]Rights
+	// AllFromIdentity and AllFromParticipant say that those maps are all there is:
+	// what the layers before it said of other keys is void.
+	AllFromIdentity    bool
+	AllFromParticipant bool
 }
 
 // Live is the layer of what server APIs and moderators stated about a person.
@@ -226,14 +250,17 @@ func (s Say) Then(later Say) Say {
 	named := later.Allow | later.Deny
 	s.Allow = s.Allow&^named | later.Allow&^later.Deny
 	s.Deny = s.Deny&^named | later.Deny
-	s.ReceiveFromIdentity = overlay(s.ReceiveFromIdentity, later.ReceiveFromIdentity)
-	s.ReceiveFromParticipant = overlay(s.ReceiveFromParticipant, later.ReceiveFromParticipant)
+	s.ReceiveFromIdentity = overlay(s.ReceiveFromIdentity, later.ReceiveFromIdentity, later.AllFromIdentity)
+	s.ReceiveFromParticipant = overlay(s.ReceiveFromParticipant, later.ReceiveFromParticipant, later.AllFromParticipant)
+	s.AllFromIdentity = s.AllFromIdentity || later.AllFromIdentity
+	s.AllFromParticipant = s.AllFromParticipant || later.AllFromParticipant
 	return s
 }
 
 // IsZero reports whether s states nothing.
 func (s Say) IsZero() bool {
-	return s.Allow|s.Deny == 0 && len(s.ReceiveFromIdentity) == 0 && len(s.ReceiveFromParticipant) == 0
+	return s.Allow|s.Deny == 0 && len(s.ReceiveFromIdentity) == 0 && len(s.ReceiveFromParticipant) == 0 &&
+		!s.AllFromIdentity && !s.AllFromParticipant
 }
 
 // Resolve computes what somebody may do. It is the only function that does.
@@ -244,8 +271,8 @@ func Resolve(layers ...Say) Permission {
 	var p Permission
 	for _, s := range layers {
 		p.Rights = (p.Rights | s.Allow) &^ s.Deny
-		p.ReceiveFromIdentity = overlay(p.ReceiveFromIdentity, s.ReceiveFromIdentity)
-		p.ReceiveFromParticipant = overlay(p.ReceiveFromParticipant, s.ReceiveFromParticipant)
+		p.ReceiveFromIdentity = overlay(p.ReceiveFromIdentity, s.ReceiveFromIdentity, s.AllFromIdentity)
+		p.ReceiveFromParticipant = overlay(p.ReceiveFromParticipant, s.ReceiveFromParticipant, s.AllFromParticipant)
 	}
 	return p
 }
@@ -267,7 +294,10 @@ func Explain(right Rights, layers ...Say) (allowed bool, layer string) {
 	return allowed, layer
 }
 
-func overlay(under, over map[string]Rights) map[string]Rights {
+func overlay(under, over map[string]Rights, whole bool) map[string]Rights {
+	if whole {
+		return over
+	}
 	if len(over) == 0 {
 		return under
 	}

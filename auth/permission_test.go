@@ -2,7 +2,10 @@ package auth_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"usher/auth"
@@ -126,7 +129,7 @@ func TestWhoseTracksAreReceived(t *testing.T) {
 				{"bob's mic", auth.Microphone, "bob", "B1"},
 				{"eve's cam", auth.Camera, "eve", "E1"},
 			} {
-				if !p.Receives(track.source, track.identity, track.sid) {
+				if !p.Receives(track.source, track.identity, track.sid, false) {
 					continue
 				}
 				if got != "" {
@@ -199,5 +202,92 @@ func TestSources(t *testing.T) {
 	}
 	if got := auth.Source(200).String(); got != "" {
 		t.Errorf("a source that is none is called %q", got)
+	}
+}
+
+// What may be received of somebody is decided by what is said of their session, else
+// of their identity, else of everybody; of those "*" is whoever is not named.
+func TestReceives(t *testing.T) {
+	const all, none = auth.ReceiveTracks, auth.Rights(0)
+	for _, test := range []struct {
+		name                string
+		rights              auth.Rights
+		identities, sids    map[string]auth.Rights
+		bob, eve, eveOwning string // by session PA_b and PA_e: what of camera and data is received
+	}{
+		{"everything", all, nil, nil, "cd", "cd", "cd"},
+		{"nothing", none, nil, nil, "", "", ""},
+		{"one source", auth.ReceiveCamera, nil, nil, "c", "c", "c"},
+		{"owners only", all | auth.ReceiveOnlyOwners, nil, nil, "", "", "cd"},
+		{"nothing of owners", auth.ReceiveOnlyOwners, nil, nil, "", "", ""},
+		{"not of one", all, map[string]auth.Rights{"bob": none}, nil, "", "cd", "cd"},
+		{"of one only", none, map[string]auth.Rights{"bob": all}, nil, "cd", "", ""},
+		{"of one and of owners", all | auth.ReceiveOnlyOwners, map[string]auth.Rights{"bob": all}, nil, "cd", "", "cd"},
+		{"of everybody else", none, map[string]auth.Rights{"bob": none, auth.Everybody: all}, nil, "", "cd", "cd"},
+		{"everybody comes over owners", all | auth.ReceiveOnlyOwners, map[string]auth.Rights{auth.Everybody: auth.ReceiveCamera}, nil, "c", "c", "c"},
+		{"a session over its person", all, map[string]auth.Rights{"bob": none}, map[string]auth.Rights{"PA_b": auth.ReceiveDataTracks}, "d", "cd", "cd"},
+		{"every session over a person", all, map[string]auth.Rights{"bob": all}, map[string]auth.Rights{auth.Everybody: none}, "", "", ""},
+		{"nobody of that name", all, map[string]auth.Rights{"zoe": none}, map[string]auth.Rights{"PA_z": none}, "cd", "cd", "cd"},
+	} {
+		p := auth.Permission{Rights: test.rights, ReceiveFromIdentity: test.identities, ReceiveFromParticipant: test.sids}
+		received := func(identity, sid string, owner bool) (got string) {
+			if p.Receives(auth.Camera, identity, sid, owner) {
+				got += "c"
+			}
+			if p.Receives(auth.NoSource, identity, sid, owner) {
+				got += "d"
+			}
+			return got
+		}
+		if b, e, o := received("bob", "PA_b", false), received("eve", "PA_e", false), received("eve", "PA_e", true); b != test.bob || e != test.eve || o != test.eveOwning {
+			t.Errorf("%s: of bob %q, of eve %q, as an owner %q; want %q, %q, %q", test.name, b, e, o, test.bob, test.eve, test.eveOwning)
+		}
+		all := !slices.ContainsFunc(slices.Concat(slices.Collect(maps.Values(test.identities)), slices.Collect(maps.Values(test.sids))), func(r auth.Rights) bool { return !r.Has(auth.ReceiveTracks) })
+		if p.ReceivesFromAll() != all {
+			t.Errorf("%s: receives from all: %v", test.name, !all)
+		}
+	}
+}
+
+// A layer that says all of its maps voids what those before it said of others.
+func TestSayAllThereIs(t *testing.T) {
+	by := func(names ...string) map[string]auth.Rights {
+		m := map[string]auth.Rights{}
+		for _, name := range names {
+			m[name] = auth.ReceiveCamera
+		}
+		return m
+	}
+	for _, test := range []struct {
+		name       string
+		first      auth.Say
+		second     auth.Say
+		identities string
+		sids       string
+	}{
+		{"key by key", auth.Say{ReceiveFromIdentity: by("a")}, auth.Say{ReceiveFromIdentity: by("b"), ReceiveFromParticipant: by("p")}, "[a b]", "[p]"},
+		{"all identities", auth.Say{ReceiveFromIdentity: by("a"), ReceiveFromParticipant: by("p")}, auth.Say{ReceiveFromIdentity: by("b"), AllFromIdentity: true}, "[b]", "[p]"},
+		{"no identity", auth.Say{ReceiveFromIdentity: by("a"), ReceiveFromParticipant: by("p")}, auth.Say{AllFromIdentity: true}, "[]", "[p]"},
+		{"all sessions", auth.Say{ReceiveFromIdentity: by("a"), ReceiveFromParticipant: by("p")}, auth.Say{ReceiveFromParticipant: by("q"), AllFromParticipant: true}, "[a]", "[q]"},
+		{"first all, then one", auth.Say{ReceiveFromIdentity: by("a"), AllFromIdentity: true}, auth.Say{ReceiveFromIdentity: by("b")}, "[a b]", "[]"},
+	} {
+		below := auth.Say{Layer: "room", ReceiveFromIdentity: by("x"), ReceiveFromParticipant: by("y")}
+		test.first.Layer, test.second.Layer = auth.Live, auth.Live
+		both := test.first.Then(test.second)
+		if !test.first.AllFromIdentity && !test.second.AllFromIdentity {
+			test.identities = strings.Replace(test.identities, "]", " x]", 1)
+		}
+		if !test.first.AllFromParticipant && !test.second.AllFromParticipant {
+			test.sids = strings.Replace(strings.Replace(test.sids, "]", " y]", 1), "[ ", "[", 1)
+		}
+		for how, p := range map[string]auth.Permission{"together": auth.Resolve(below, both), "one after the other": auth.Resolve(below, test.first, test.second)} {
+			got := fmt.Sprint(slices.Sorted(maps.Keys(p.ReceiveFromIdentity)), slices.Sorted(maps.Keys(p.ReceiveFromParticipant)))
+			if got != test.identities+" "+test.sids {
+				t.Errorf("%s, %s: got %s, want %s %s", test.name, how, got, test.identities, test.sids)
+			}
+		}
+		if both.IsZero() || (auth.Say{AllFromIdentity: true}).IsZero() || (auth.Say{AllFromParticipant: true}).IsZero() {
+			t.Errorf("%s: says nothing", test.name)
+		}
 	}
 }

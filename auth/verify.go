@@ -21,13 +21,14 @@ var (
 	ErrExpired     = errors.New("auth: token expired")
 	ErrNotYetValid = errors.New("auth: token not valid yet")
 	ErrNoIdentity  = errors.New("auth: token names no identity")
+	ErrNoRoom      = errors.New("auth: token names no room")
 
 	ErrNoToken      = errors.New("auth: no token to refresh")
 	ErrTooLongLived = errors.New("auth: token lives too long")
 )
 
 // Leeway is how far clocks may differ: exp and nbf are checked with this much
-// slack. It is LiveKit's figure.
+// slack where the format says no other. It is LiveKit's figure.
 const Leeway = time.Minute
 
 // DefaultMaxTokenBytes is the largest token read when nothing else is set.
@@ -68,10 +69,29 @@ func (v *Verifier) MaxTokenBytes() int { return v.maxBytes }
 func (v *Verifier) LimitLife(life time.Duration) { v.maxLife.Store(int64(life)) }
 
 // Verify returns what the token grants. Nothing the token says is believed
-// before its signature holds: its issuer, or the key id in its header, only
-// looks a key up, and that key's configuration fixes project, format and
+// before its signature holds: its issuer, the key id in its header or its domain
+// only looks a key up, and that key's configuration fixes project, format and
 // algorithm.
-func (v *Verifier) Verify(token string) (*Grant, error) {
+func (v *Verifier) Verify(token string) (*Grant, error) { return v.verify(token, inTime) }
+
+// VerifyEarly is like [Verifier.Verify], and returns also what a token grants that
+// is not valid yet. It lets nobody in.
+func (v *Verifier) VerifyEarly(token string) (*Grant, error) { return v.verify(token, early) }
+
+// VerifyWhenever is like [Verifier.Verify], and returns also what a token grants that
+// is not valid yet or has expired: sessions that came with it may go on. It lets nobody in.
+func (v *Verifier) VerifyWhenever(token string) (*Grant, error) { return v.verify(token, whenever) }
+
+// strictness is which of a token's times are asked for.
+type strictness uint8
+
+const (
+	inTime   strictness = iota
+	early               // not when it begins to be valid
+	whenever            // none
+)
+
+func (v *Verifier) verify(token string, when strictness) (*Grant, error) {
 	if len(token) > v.maxBytes {
 		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(token), v.maxBytes)
 	}
@@ -80,35 +100,41 @@ func (v *Verifier) Verify(token string) (*Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	return v.admit(token, claims, key, keys)
+	return v.admit(token, claims, key, keys, when)
 }
 
 // admit reads the payload of a token whose signature holds.
-func (v *Verifier) admit(token string, claims *payload, key Key, keys *Keys) (*Grant, error) {
-	now := time.Now()
+func (v *Verifier) admit(token string, claims *payload, key Key, keys *Keys, when strictness) (*Grant, error) {
+	at := time.Now()
 	t, err := claims.times()
 	switch {
 	case err != nil:
 		return nil, err
 	case t.expires.IsZero() && key.Format.RequireExpiry():
 		return nil, ErrNoExpiry
-	case !t.expires.IsZero() && !now.Before(t.expires.Add(Leeway)):
+	case when < whenever && !t.expires.IsZero() && !at.Before(t.expires.Add(key.Format.Leeway())):
 		return nil, ErrExpired
-	case !t.notBefore.IsZero() && now.Before(t.notBefore.Add(-Leeway)):
+	case when < early && !t.notBefore.IsZero() && at.Before(t.notBefore.Add(-key.Format.Leeway())):
 		return nil, ErrNotYetValid
 	}
-	origin, err := claims.origin(now)
+	origin, err := claims.origin(at)
 	if err != nil {
 		return nil, err
 	}
 	if life := time.Duration(v.maxLife.Load()); life > 0 && origin == nil {
-		if err := t.within(life, now); err != nil {
+		if err := t.within(life, at); err != nil {
 			return nil, err
 		}
 	}
-	g := claims.grant(token, t, now)
+	g := claims.grant(token, t, at)
 	g.Format, g.Project, g.KeyID, g.Origin = key.Format, key.Project, key.ID, origin
-	if keys.Revoked(g.KeyIDs()...) {
+	if origin != nil {
+		g.Stay = origin.stay()
+	}
+	if err := g.Barred(at); err != nil && when < whenever { // its own times have been checked
+		return nil, err
+	}
+	if keys.Refuses(g) {
 		return nil, ErrRevokedKey
 	}
 	if err := key.Format.Decode(g.Claims, g); err != nil {
@@ -136,9 +162,16 @@ func ReadUnverified(token string, f Format) (*Grant, error) {
 		return nil, err
 	}
 	g := claims.grant(token, t, now)
-	g.Format, g.KeyID, g.Origin = f, claims.issuer, origin
-	if claims.issuer == "" {
-		g.KeyID = claims.keyID
+	g.Format, g.Origin = f, origin
+	switch f.NamesKey() {
+	case ByDomain: // no token says which of its keys
+	default:
+		if g.KeyID = claims.issuer; g.KeyID == "" {
+			g.KeyID = claims.keyID
+		}
+	}
+	if origin != nil {
+		g.Stay = origin.stay()
 	}
 	if err = f.Decode(g.Claims, g); err != nil && !errors.Is(err, ErrNoIdentity) {
 		return nil, err
@@ -157,7 +190,7 @@ func (v *Verifier) Refresh(g *Grant, now Current, lifetime time.Duration) (strin
 	}
 	keys := v.keys.Load()
 	ids := g.KeyIDs()
-	if keys.Revoked(ids...) {
+	if keys.Refuses(g) {
 		return "", ErrRevokedKey
 	}
 	key, ok := keys.SigningKey(g.KeyID, g.Project, g.Format)

@@ -25,7 +25,7 @@ func BenchmarkBase(b *testing.B) {
 		b.Run(test.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if len(format.Base(g, "lab", list)) == 0 {
+				if len(format.Base(g, "lab", auth.RoomRules{List: list})) == 0 {
 					b.Fatal("nobody decides")
 				}
 			}

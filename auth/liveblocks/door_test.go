@@ -119,7 +119,7 @@ func TestExistingOnly(t *testing.T) {
 	}
 	access := liveblocks.AccessToken{User: "ada", Permissions: map[string][]string{"*": {"*:write"}}}
 	g := verified(mint(t, access))
-	refreshed, err := v.Refresh(g, auth.Current{Session: "PA_1", Room: "lab", Identity: "ada", Permission: auth.Resolve(only.Base(g, "lab", nil)...), Base: only.Base(g, "lab", nil)}, time.Minute)
+	refreshed, err := v.Refresh(g, auth.Current{Session: "PA_1", Room: "lab", Identity: "ada", Permission: auth.Resolve(only.Base(g, "lab", auth.RoomRules{})...), Base: only.Base(g, "lab", auth.RoomRules{})}, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestPublicGrants(t *testing.T) {
 		t.Error("the wrong organizations are open")
 	}
 	for _, list := range []*auth.AccessList{nil, open(), open("*:read")} { // the list does not matter
-		says := format.Base(g, "lab", list)
+		says := format.Base(g, "lab", auth.RoomRules{List: list})
 		p := auth.Resolve(says...)
 		if got := fmt.Sprint(liveblocks.Scopes(p)); got != "[*:write]" || !p.Allows(auth.SendPresence|auth.SendData|auth.ReceiveTracks) || p.Rights.Any(auth.SendTracks) {
 			t.Errorf("got %s, %s", got, names(p.Rights))

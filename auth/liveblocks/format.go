@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"usher/auth"
@@ -35,6 +36,9 @@ func (*format) Name() string { return "liveblocks" }
 
 // NamesKey is [auth.ByKeyID]: Liveblocks' payload has no issuer.
 func (*format) NamesKey() auth.KeyName { return auth.ByKeyID }
+
+// Leeway is [auth.Leeway].
+func (*format) Leeway() time.Duration { return auth.Leeway }
 
 // RequireExpiry is true: the client computes with exp (auth-manager.ts).
 func (*format) RequireExpiry() bool { return true }
@@ -106,7 +110,7 @@ func (f *format) Decode(payload []byte, g *auth.Grant) error {
 	if g.Organization = c.organization; g.Organization == "" {
 		g.Organization = auth.DefaultOrganization
 	}
-	g.Join = true
+	g.Join, g.Roams = true, true
 	g.CreateListed = d.access && !f.existingOnly
 	if d.access || c.live != nil {
 		g.Read = &d
@@ -286,7 +290,7 @@ func describe(info json.RawMessage) (name, metadata string) {
 // Base implements [auth.Format]. For an ID token the room's list decides, for an
 // access token its own patterns. What a refreshed token has of its session comes
 // on top of that.
-func (f *format) Base(g *auth.Grant, room string, list *auth.AccessList) []auth.Say {
+func (f *format) Base(g *auth.Grant, room string, rules auth.RoomRules) []auth.Say {
 	d, _ := g.Read.(*details)
 	var says []auth.Say
 	switch {
@@ -298,7 +302,7 @@ func (f *format) Base(g *auth.Grant, room string, list *auth.AccessList) []auth.
 	case g.Base != nil: // without a token
 		return g.Base
 	default:
-		sources := levelsOf(list, g.Identity, g.Groups)
+		sources := levelsOf(rules.List, g.Identity, g.Groups)
 		says = f.layers(decide(sources, false), sources)
 	}
 	if d != nil && len(says) > 0 {

@@ -84,7 +84,7 @@ func open(words ...string) *auth.AccessList { return &auth.AccessList{Default: w
 
 // rightsIn is what g may do in a room with that list before anything is stated.
 func rightsIn(g *auth.Grant, room string, list *auth.AccessList) auth.Rights {
-	return auth.Resolve(g.Format.Base(g, room, list)...).Rights
+	return auth.Resolve(g.Format.Base(g, room, auth.RoomRules{List: list})...).Rights
 }
 
 func names(r auth.Rights) string { return fmt.Sprint(r.Names()) }

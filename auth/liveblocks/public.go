@@ -30,6 +30,7 @@ func PublicGrant(f auth.Format, project, publicKey string) *auth.Grant {
 		Kind:         auth.Standard,
 		Organization: auth.DefaultOrganization,
 		Join:         true,
+		Roams:        true,
 		CreateListed: !format.existingOnly,
 		Base:         format.layers(decide(sources, true), sources),
 	}

@@ -61,7 +61,7 @@ func (l *live) read(claim json.RawMessage, g *auth.Grant) error {
 // the session was denied of what its token or the room's list gave, the token
 // does not get from them either.
 func (f *format) Refresh(g *auth.Grant, now auth.Current, _ string, issued, expires time.Time) (json.RawMessage, error) {
-	origin, err := g.OriginClaim(now.Session)
+	origin, err := g.OriginClaim(now, time.Time{})
 	if err != nil {
 		return nil, err
 	}

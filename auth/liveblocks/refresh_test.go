@@ -14,7 +14,7 @@ import (
 // sessionOf is the state of a session in a room with that list, to whose holder
 // this was stated live. Its base is known.
 func sessionOf(g *auth.Grant, room string, list *auth.AccessList, stated ...auth.Say) auth.Current {
-	base := g.Format.Base(g, room, list)
+	base := g.Format.Base(g, room, auth.RoomRules{List: list})
 	return auth.Current{Session: "PA_1", Room: room, Identity: g.Identity, Name: g.Name, Metadata: g.Metadata, Attributes: g.Attributes,
 		Permission: auth.Resolve(append(slices.Clone(base), stated...)...), Base: base}
 }
@@ -113,7 +113,7 @@ func TestRefreshedTokensAreForOneRoom(t *testing.T) {
 		if got := rightsIn(again, "lab", open("*:write")); got != rightsIn(g, "lab", open("*:write")) {
 			t.Errorf("%+v became %s", token, names(got))
 		}
-		if says := format.Base(again, "hall", open("*:write")); says != nil {
+		if says := format.Base(again, "hall", auth.RoomRules{List: open("*:write")}); says != nil {
 			t.Errorf("%+v enters another room: %+v", token, says)
 		}
 		if !again.Reaches("default") || !again.Reaches("") || again.Reaches("other") {
@@ -143,7 +143,7 @@ func TestTheListDecidesForRefreshedIDTokens(t *testing.T) {
 		if got, want := rightsIn(again, "lab", test.is), rightsIn(g, "lab", test.is); got != want {
 			t.Errorf("from %+v to %+v: got %s, want %s", test.was, test.is, names(got), names(want))
 		}
-		if len(format.Base(again, "lab", test.is)) == 0 != (len(format.Base(g, "lab", test.is)) == 0) {
+		if len(format.Base(again, "lab", auth.RoomRules{List: test.is})) == 0 != (len(format.Base(g, "lab", auth.RoomRules{List: test.is})) == 0) {
 			t.Errorf("from %+v to %+v: who may be there differs", test.was, test.is)
 		}
 	}
@@ -163,7 +163,7 @@ func TestRefreshTellsWhatWasDenied(t *testing.T) {
 		if got := rightsIn(demoted, "lab", open("*:write")); got != all&^(auth.WriteStorage|auth.SendData) {
 			t.Errorf("demoted: got %s", names(got))
 		}
-		if allowed, layer := auth.Explain(auth.WriteStorage, format.Base(demoted, "lab", open("*:write"))...); allowed || layer != liveblocks.Layer {
+		if allowed, layer := auth.Explain(auth.WriteStorage, format.Base(demoted, "lab", auth.RoomRules{List: open("*:write")})...); allowed || layer != liveblocks.Layer {
 			t.Errorf("demoted: %v by %s", allowed, layer)
 		}
 
@@ -195,7 +195,7 @@ func TestRefreshTellsWhatWasDenied(t *testing.T) {
 	// A denial does not let anybody in.
 	g := grantOf(t, liveblocks.IDToken{User: "ada"})
 	hidden := refresh(t, g, sessionOf(g, "lab", open("*:write"), allow(auth.Hidden), deny(auth.WriteStorage)))
-	if says := format.Base(hidden, "lab", open()); len(says) != 0 {
+	if says := format.Base(hidden, "lab", auth.RoomRules{List: open()}); len(says) != 0 {
 		t.Errorf("without a base: %+v", says)
 	}
 }

@@ -41,14 +41,14 @@ func TestPermissionTables(t *testing.T) {
 				groups = strings.Split(in, ", ")
 			}
 			g := grantOf(t, liveblocks.IDToken{User: user, Groups: groups})
-			says := format.Base(g, "lab", list)
+			says := format.Base(g, "lab", auth.RoomRules{List: list})
 			rights, present = auth.Resolve(says...).Rights, len(says) > 0
 			shortest = liveblocks.Resolve(list, user, groups)
 		case 6: // permissions, room
 			patterned++
 			permissions := entries(row.cells[0])
 			g := grantOf(t, liveblocks.AccessToken{User: "ada", Permissions: permissions})
-			says := format.Base(g, row.cells[1], open("*:write")) // the list does not matter
+			says := format.Base(g, row.cells[1], auth.RoomRules{List: open("*:write")}) // the list does not matter
 			rights, present = auth.Resolve(says...).Rights, len(says) > 0
 			shortest = liveblocks.ResolvePatterns(permissions, row.cells[1])
 		default:
@@ -199,7 +199,7 @@ func TestLayersSayWhoDecided(t *testing.T) {
 		{liveblocks.AccessToken{User: "ada", Permissions: access}, auth.WriteFeeds, false, "permissions.lab:1"},
 		{liveblocks.AccessToken{User: "ada", Permissions: access}, auth.WritePublicComments, true, "permissions.lab*"},
 	} {
-		says := format.Base(grantOf(t, test.token), "lab:1", list)
+		says := format.Base(grantOf(t, test.token), "lab:1", auth.RoomRules{List: list})
 		allowed, layer := auth.Explain(test.right, says...)
 		if allowed != test.allowed || layer != test.layer {
 			t.Errorf("%+v: %s: got %v by %s, want %v by %s", test.token, names(test.right), allowed, layer, test.allowed, test.layer)
@@ -221,7 +221,7 @@ func TestLayersAreInOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := order(format.Base(g, "lab", nil)), "permissions.* permissions.l* permissions.la* permissions.lab* permissions.lab"; got != want {
+	if got, want := order(format.Base(g, "lab", auth.RoomRules{})), "permissions.* permissions.l* permissions.la* permissions.lab* permissions.lab"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	g = grantOf(t, liveblocks.IDToken{User: "ada", Groups: []string{"two", "none", "one", "zero"}})
@@ -229,7 +229,7 @@ func TestLayersAreInOrder(t *testing.T) {
 		Default: []string{"*:read"}, Users: map[string][]string{"ada": {"feeds:none"}},
 		Groups: map[string][]string{"one": {"comments:none"}, "two": {"storage:write"}, "zero": {}},
 	}
-	if got, want := order(format.Base(g, "lab", list)), "defaultAccesses groupsAccesses.two groupsAccesses.one usersAccesses.ada"; got != want {
+	if got, want := order(format.Base(g, "lab", auth.RoomRules{List: list})), "defaultAccesses groupsAccesses.two groupsAccesses.one usersAccesses.ada"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -261,7 +261,7 @@ func TestEveryRightIsDecidedOnce(t *testing.T) {
 		}
 		groups := []string{"g2", "g0", "g1", "g9"}[:random.IntN(5)]
 		g := &auth.Grant{Format: format, Identity: "ada", Groups: groups}
-		says := format.Base(g, "lab", list)
+		says := format.Base(g, "lab", auth.RoomRules{List: list})
 		told := liveblocks.Resolve(list, "ada", groups)
 		if len(says) == 0 {
 			if len(told) != 0 {
@@ -284,7 +284,7 @@ func TestEveryRightIsDecidedOnce(t *testing.T) {
 		if again := rightsIn(g, "lab", open(told...)); again != rights {
 			t.Fatalf("%+v gives %s and is told as %q, which gives %s", list, names(rights), told, names(again))
 		}
-		less := auth.Resolve(closed.Base(g, "lab", list)...).Rights
+		less := auth.Resolve(closed.Base(g, "lab", auth.RoomRules{List: list})...).Rights
 		want := rights
 		if !rights.Has(auth.WriteStorage) {
 			want &^= auth.SendData

@@ -58,6 +58,7 @@ func TestMintedTokensAreRead(t *testing.T) {
 			}
 			w := test.want
 			w.Format, w.Project, w.KeyID, w.Kind, w.Join = format, "acme", key.ID, auth.Standard, true
+			w.Roams = true
 			w.TokenID, w.TokenHash, w.Claims, w.Read = g.TokenID, g.TokenHash, g.Claims, g.Read
 			w.Issued, w.Expires = time.Unix(now.Unix(), 0), time.Unix(now.Add(time.Hour).Unix(), 0)
 			if !reflect.DeepEqual(*g, w) {
@@ -368,7 +369,7 @@ func FuzzDecode(f *testing.F) {
 		if g.Identity == "" || strings.HasPrefix(g.Identity, auth.AnonymousPrefix) || g.Organization == "" || !g.Join {
 			t.Fatalf("%s: got %+v", payload, g)
 		}
-		base := format.Base(g, "lab", list)
+		base := format.Base(g, "lab", auth.RoomRules{List: list})
 		permission := auth.Resolve(base...)
 		if permission.Rights.Any(auth.SendTracks | auth.ModerateParticipants | auth.Owner | auth.UpdateOwnMetadata) {
 			t.Fatalf("%s gives %s", payload, names(permission.Rights))
@@ -389,7 +390,7 @@ func FuzzDecode(f *testing.F) {
 			again.Metadata != g.Metadata || again.TokenID != g.TokenID || rightsIn(again, "lab", list) != permission.Rights {
 			t.Fatalf("%s\nwas refreshed as\n%s", payload, again.Claims)
 		}
-		if format.Base(again, "hall", list) != nil {
+		if format.Base(again, "hall", auth.RoomRules{List: list}) != nil {
 			t.Fatalf("%s\nwas refreshed as\n%s\nwhich enters another room", payload, again.Claims)
 		}
 	})

@@ -29,6 +29,9 @@ func (Format) Name() string { return "livekit" }
 // NamesKey is [auth.ByIssuer]: LiveKit writes the API key into iss.
 func (Format) NamesKey() auth.KeyName { return auth.ByIssuer }
 
+// Leeway is LiveKit's.
+func (Format) Leeway() time.Duration { return auth.Leeway }
+
 // RequireExpiry is true: LiveKit refuses a token without exp, too.
 func (Format) RequireExpiry() bool { return true }
 
@@ -73,7 +76,7 @@ func (Format) Decode(payload []byte, g *auth.Grant) error {
 }
 
 // Base implements [auth.Format]: the token says it all.
-func (Format) Base(g *auth.Grant, _ string, _ *auth.AccessList) []auth.Say { return g.Base }
+func (Format) Base(g *auth.Grant, _ string, _ auth.RoomRules) []auth.Say { return g.Base }
 
 // claims is what a token says, as far as anything here asks.
 type claims struct {

@@ -44,7 +44,7 @@ func sign(t testing.TB, claims string) string {
 }
 
 // foreign is the rights that LiveKit has no words for.
-const foreign = auth.ReadStorage | auth.WriteStorage | auth.Owner |
+const foreign = auth.ReadStorage | auth.WriteStorage | auth.Owner | auth.ReceiveOnlyOwners |
 	auth.ReadPublicComments | auth.WritePublicComments | auth.ReadPrivateComments | auth.WritePrivateComments |
 	auth.ReadFeeds | auth.WriteFeeds
 
@@ -55,7 +55,7 @@ var words = map[auth.Rights]string{
 	auth.ReceiveTracks: "receive", auth.SendData: "data", auth.SendPresence: "presence", auth.UpdateOwnMetadata: "metadata",
 	auth.ModerateParticipants: "moderate", auth.ModerateStreaming: "streaming", auth.ModerateTranscription: "transcription",
 	auth.SubscribeMetrics: "metrics", auth.ManageAgents: "agents", auth.Hidden: "hidden",
-	auth.ReadStorage: "readStorage", auth.WriteStorage: "writeStorage", auth.Owner: "owner",
+	auth.ReadStorage: "readStorage", auth.WriteStorage: "writeStorage", auth.Owner: "owner", auth.ReceiveOnlyOwners: "receiveOnlyOwners",
 	auth.ReadPublicComments: "readPublicComments", auth.WritePublicComments: "writePublicComments",
 	auth.ReadPrivateComments: "readPrivateComments", auth.WritePrivateComments: "writePrivateComments",
 	auth.ReadFeeds: "readFeeds", auth.WriteFeeds: "writeFeeds",

@@ -18,7 +18,7 @@ func (Format) Refresh(g *auth.Grant, now auth.Current, keyID string, issued, exp
 	if err != nil {
 		return nil, err
 	}
-	origin, err := g.OriginClaim(now.Session)
+	origin, err := g.OriginClaim(now, time.Time{})
 	if err != nil {
 		return nil, err
 	}

@@ -213,7 +213,7 @@ func tellable(rights auth.Rights) bool {
 // exceptions for some: LiveKit's canSubscribe is about everybody.
 func oneRuleForAll(p auth.Permission) bool {
 	for source := auth.NoSource; source <= auth.CustomAudio; source++ {
-		if !p.Receives(source, "bob", "PA_bob") || !p.Receives(source, "eve", "PA_eve") || !p.Receives(source, "", "") {
+		if !p.Receives(source, "bob", "PA_bob", false) || !p.Receives(source, "eve", "PA_eve", false) || !p.Receives(source, "", "", false) {
 			return len(p.ReceiveFromIdentity)+len(p.ReceiveFromParticipant) == 0
 		}
 	}

@@ -165,7 +165,13 @@ type Member struct {
 // Set returns the object b with the given members, in the place of those that
 // had their names, else at the end. A member with a nil Value is removed. All
 // others stay as they are. b must be valid JSON.
-func Set(b []byte, members ...Member) (json.RawMessage, error) {
+func Set(b []byte, members ...Member) (json.RawMessage, error) { return set(b, false, members) }
+
+// SetExact is like [Set], but a member whose name is in another case of letters is
+// another one.
+func SetExact(b []byte, members ...Member) (json.RawMessage, error) { return set(b, true, members) }
+
+func set(b []byte, exact bool, members []Member) (json.RawMessage, error) {
 	size := len(b) + 2
 	for _, m := range members {
 		size += len(m.Name) + len(m.Value) + len(`"":,`)
@@ -186,7 +192,7 @@ func Set(b []byte, members ...Member) (json.RawMessage, error) {
 			return err
 		}
 		for i, m := range members {
-			if !same(name, m.Name) {
+			if exact && string(name) != m.Name || !exact && !same(name, m.Name) {
 				continue
 			}
 			if m.Value != nil && !written[i] {

@@ -19,11 +19,17 @@ type Field struct {
 // that no field names are passed over; null counts as absent. A known member
 // that comes twice, in whatever case, is [ErrDuplicate], one of the wrong type
 // [ErrType]. There may be 64 fields. b must be valid JSON.
-func Read(b []byte, fields ...Field) error {
+func Read(b []byte, fields ...Field) error { return read(b, false, fields) }
+
+// ReadExact is like [Read], but a member whose name is in another case of letters
+// is one that no field names.
+func ReadExact(b []byte, fields ...Field) error { return read(b, true, fields) }
+
+func read(b []byte, exact bool, fields []Field) error {
 	var seen uint64
 	return Each(b, func(name, value []byte) error {
 		for i := range fields {
-			if !same(name, fields[i].Name) {
+			if exact && string(name) != fields[i].Name || !exact && !same(name, fields[i].Name) {
 				continue
 			}
 			if seen&(1<<i) != 0 {
