@@ -53,7 +53,7 @@ func (rs *Rooms) List(project string, names []string) []Summary {
 			continue
 		}
 		r.mu.Lock()
-		if !r.closed {
+		if !r.closed && (r.started || len(r.lobby.waiters) == 0) {
 			list = append(list, r.summaryLocked())
 		}
 		r.mu.Unlock()

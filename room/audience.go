@@ -143,7 +143,7 @@ func (a *audience) wants(l *listener, f *feed) bool {
 }
 
 func (l *listener) mayReceive(f *feed) bool {
-	return l.participant.permission.Receives(f.source, f.publisher.Identity, f.publisher.SID)
+	return l.participant.permission.Receives(f.source, f.publisher.Identity, f.publisher.SID, f.publisher.permission.Allows(auth.Owner))
 }
 
 // autoSubscribe subscribes l to f if it wants it and may have it. With a nil
@@ -210,6 +210,28 @@ func (a *audience) permissionChanged(b *Batch, l *listener) {
 		a.autoSubscribe(b, l, f)
 	}
 	a.askForKeys(b, l)
+	p := l.participant
+	if p.owned { // some receive only from owners
+		p.owned = false
+		for _, f := range p.tracks {
+			a.publisherChanged(b, f)
+		}
+	}
+	p.room.doorkeeperLocked(b, p)
+}
+
+// publisherChanged ends and begins the subscriptions of a feed whose publisher is
+// another one now to those who go by that.
+func (a *audience) publisherChanged(b *Batch, f *feed) {
+	for _, l := range a.listeners {
+		switch {
+		case l.subs[f] != nil && !l.mayReceive(f):
+			l.unsubscribe(b, f, "not_allowed")
+		case l.subs[f] == nil && a.wants(l, f):
+			a.autoSubscribe(b, l, f)
+			f.askForLocked(b, l)
+		}
+	}
 }
 
 // askForKeys asks the publishers of the video that l has just begun to receive.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"usher/auth"
 	"usher/room"
@@ -94,17 +95,32 @@ func BenchmarkDelivery(b *testing.B) {
 }
 
 // BenchmarkJoin is what it costs in this package to join a room of a hundred and
-// to leave it, without the socket.
+// to leave it, without the socket: with LiveKit's tokens, and in a room that Daily's
+// API has made, with Daily's. The door and what the room says are asked there.
 func BenchmarkJoin(b *testing.B) {
+	b.Run("livekit", func(b *testing.B) {
+		benchJoin(b, func(rooms *room.Rooms) error { return nil }, func(identity string) *auth.Grant { return grant(identity) })
+	})
+	b.Run("daily", func(b *testing.B) {
+		benchJoin(b, func(rooms *room.Rooms) error {
+			_, _, err := rooms.CreateDaily(rooms.Batch(), "test", []string{"hall"}, []room.DailySettings{{Private: true, Knocking: true, MaxParticipants: 200}})
+			return err
+		}, func(identity string) *auth.Grant { return dailyToken(identity, forRoom("hall")) })
+	})
+}
+
+func benchJoin(b *testing.B, prepare func(*room.Rooms) error, token func(identity string) *auth.Grant) {
 	rooms, err := room.New(room.Config{AutoCreate: true})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer rooms.Close()
+	if err := prepare(rooms); err != nil {
+		b.Fatal(err)
+	}
 	batch := rooms.Batch()
-	join := func(identity string) *room.Participant {
-		g := grant(identity)
-		p, err := rooms.Join(batch, room.Join{Grant: g, Room: g.Room, Conn: discard{}, Encoder: wireText("x"), Replay: true, AutoSubscribe: true})
+	join := func(g *auth.Grant) *room.Participant {
+		p, err := rooms.Join(batch, room.Join{Grant: g, Room: "hall", Conn: discard{}, Encoder: wireText("x"), Replay: true, AutoSubscribe: true})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -112,16 +128,61 @@ func BenchmarkJoin(b *testing.B) {
 		return p
 	}
 	for i := range 100 {
-		join(fmt.Sprint(i))
+		join(token(fmt.Sprint(i)))
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		p := join("newcomer")
+		p := join(token("newcomer"))
 		if err := p.Leave(room.Call{Generation: 1, Batch: batch}); err != nil {
 			b.Fatal(err)
 		}
 		batch.Flush()
 		batch.Wait()
+	}
+}
+
+// BenchmarkJoinTimed is BenchmarkJoin of people who are put out after an hour and get
+// other tokens meanwhile, among 10 000 such alarms. What signs costs nothing.
+func BenchmarkJoinTimed(b *testing.B) {
+	for _, timed := range []bool{false, true} {
+		b.Run(fmt.Sprint(timed), func(b *testing.B) {
+			cfg := room.Config{AutoCreate: true, RefreshInterval: time.Hour}
+			if timed {
+				cfg.Refresh = func(*auth.Grant, auth.Current) (string, time.Time, error) { return "", time.Time{}, nil }
+			}
+			rooms, err := room.New(cfg)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer rooms.Close()
+			batch := rooms.Batch()
+			join := func(name, identity string) *room.Participant {
+				g := grant(identity)
+				if timed {
+					g.Stay.After = time.Hour
+				}
+				p, err := rooms.Join(batch, room.Join{Grant: g, Room: name, Conn: discard{}, Encoder: wireText("x"), Replay: true, AutoSubscribe: true})
+				if err != nil {
+					b.Fatal(err)
+				}
+				batch.Flush()
+				return p
+			}
+			for i := range 50 {
+				for j := range 100 {
+					join(fmt.Sprint("room", i), fmt.Sprint(j))
+				}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				p := join("room0", "newcomer")
+				if err := p.Leave(room.Call{Generation: 1, Batch: batch}); err != nil {
+					b.Fatal(err)
+				}
+				batch.Flush()
+				batch.Wait()
+			}
+		})
 	}
 }
 

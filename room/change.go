@@ -43,6 +43,9 @@ func (r *Room) updateLocked(b *Batch, t Target, ch Change) (*update, error) {
 	if err := r.checkChangeLocked(found, ch); err != nil {
 		return nil, err
 	}
+	if err := r.checkStatementLocked(found, t, ch.Permission); err != nil {
+		return nil, err
+	}
 	u := &update{room: r, change: ch, found: found, at: time.Now(), made: true}
 	switch {
 	case ch.Permission == nil:
@@ -73,8 +76,29 @@ func (u *update) applyLocked(b *Batch, r *Room, ch Change) {
 				p.live = overruled(p.live, *ch.Permission)
 			}
 		}
+		r.overruleSaidLocked(u.found[0].Identity, *ch.Permission, u.at)
 	}
 	r.changeLocked(b, found, ch)
+}
+
+// checkStatementLocked checks that a live statement does not name too many people,
+// with what was stated before.
+func (r *Room) checkStatementLocked(found []*Participant, t Target, say *auth.Say) error {
+	if say == nil || len(say.ReceiveFromIdentity)+len(say.ReceiveFromParticipant) == 0 {
+		return nil
+	}
+	for _, p := range found {
+		s := statement{say: *say, at: time.Now(), life: r.ID}
+		layers := append(slices.Clip(p.base), r.record.planned(p.Identity, r.ID, p.grant, s)...)
+		if t.SID != "" || r.rooms.cfg.Forgetful {
+			layers = append(p.layersLocked(), *say)
+		}
+		next := auth.Resolve(layers...)
+		if err := checkExceptions(next.ReceiveFromIdentity, next.ReceiveFromParticipant); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // narrowsLocked reports whether a statement gives nothing to anybody now there.
@@ -82,7 +106,8 @@ func (r *Room) narrowsLocked(found []*Participant, s statement) bool {
 	for _, p := range found {
 		said := append(slices.Clip(p.base), r.record.planned(p.Identity, r.ID, p.grant, s)...)
 		next := auth.Resolve(append(said, overruled(p.live, s.say))...)
-		if next.Rights&^p.permission.Rights != 0 || len(s.say.ReceiveFromIdentity)+len(s.say.ReceiveFromParticipant) > 0 {
+		if less(next.Rights, p.permission.Rights) != 0 || len(s.say.ReceiveFromIdentity)+len(s.say.ReceiveFromParticipant) > 0 ||
+			s.say.AllFromIdentity || s.say.AllFromParticipant {
 			return false
 		}
 	}
@@ -95,9 +120,7 @@ func overruled(live, later auth.Say) auth.Say {
 	named := later.Allow | later.Deny
 	live.Allow &^= named
 	live.Deny &^= named
-	live.ReceiveFromIdentity = without(live.ReceiveFromIdentity, later.ReceiveFromIdentity)
-	live.ReceiveFromParticipant = without(live.ReceiveFromParticipant, later.ReceiveFromParticipant)
-	return live
+	return withoutExceptions(live, later)
 }
 
 // settle waits until the change is durable and makes what had to wait for that.
@@ -254,22 +277,23 @@ func (r *Room) applyPermissionLocked(b *Batch, p *Participant) bool {
 		p.announced, p.listed = false, false
 		r.shown--
 		r.recountLocked()
-		if !p.dependent {
-			r.occupied--
-		}
 	}
 	if was.Hidden() && !next.Hidden() {
 		r.shown++
-		if !p.dependent {
-			r.occupied++
-		}
 		if p.info.Actor == 0 { // it took none while it was hidden
 			if n, err := r.rooms.actors.next(); err == nil {
 				p.changeInfo(func(i *Info) { i.Actor = n })
 			}
 		}
 	}
+	switch before, after := p.occupies(was), p.occupies(next); {
+	case before && !after:
+		r.occupied--
+	case after && !before:
+		r.occupied++
+	}
 	p.permission = next
+	p.owned = p.owned != (was.Allows(auth.Owner) != next.Allows(auth.Owner))
 	if p.withheld != nil && next.Allows(auth.SendPresence) {
 		p.presence, p.withheld = p.withheld, nil
 		if !next.Hidden() && p.announced {

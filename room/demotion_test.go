@@ -236,11 +236,29 @@ func newSeed(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// A right taken away is gone when Update returns: nothing that a publisher
+// A right taken away is gone when the call returns: nothing that a publisher
 // sends from then on arrives, and whoever was told of the change gets nothing
 // more. The publishers send at full rate over real sockets, and each message
 // may be suspended between its parsing and the room's lock.
 func TestDemotionUnderLoad(t *testing.T) {
+	t.Run("Update", func(t *testing.T) {
+		demoteUnderLoad(t, rounds(1000), func(r *room.Room, b *room.Batch, identity string, say auth.Say) error {
+			_, err := r.Update(b, room.Target{Identity: identity}, room.Change{Permission: &say})
+			return err
+		})
+	})
+	t.Run("State", func(t *testing.T) {
+		demoteUnderLoad(t, rounds(300), func(r *room.Room, b *room.Batch, identity string, say auth.Say) error {
+			info, err := r.Participant(room.Target{Identity: identity})
+			if err != nil {
+				return err
+			}
+			return r.State(b, map[string]auth.Say{info.SID: say}, nil, "")
+		})
+	})
+}
+
+func demoteUnderLoad(t *testing.T, n int, state func(r *room.Room, b *room.Batch, identity string, say auth.Say) error) {
 	rng := newSeed(t)
 	var calls atomic.Uint32
 	room.BeforeLock(t, func() {
@@ -322,7 +340,7 @@ func TestDemotionUnderLoad(t *testing.T) {
 	b := s.Rooms.Batch()
 	update := func(p *publisher, permission livekit.Permission) {
 		say := livekit.StatementOf(permission)
-		if _, err := r.Update(b, room.Target{Identity: p.identity}, room.Change{Permission: &say}); err != nil {
+		if err := state(r, b, p.identity, say); err != nil {
 			t.Error(err)
 		}
 	}
@@ -338,7 +356,6 @@ func TestDemotionUnderLoad(t *testing.T) {
 	}
 	type span struct{ after, upTo uint64 } // messages sent while they were not allowed
 	var forbidden [2][2][]span             // by publisher and kind
-	n := rounds(1000)
 	for range n {
 		p := publishers[rng.IntN(len(publishers))]
 		d := demotions[rng.IntN(len(demotions))]

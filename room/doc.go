@@ -35,15 +35,30 @@
 // An edit of the access list goes to the store behind those before it, in groups.
 // Until it is durable nobody has more than by the list before and the list after
 // it: so it takes away before it is written, and gives afterwards. If it cannot be
-// written, what it takes stays taken (part.go). Narrowing wins over what was
+// written, what it takes stays taken (part.go). Edits of several rooms' Daily parts
+// that are made of all or none are one write (joint.go). Narrowing wins over what was
 // allowed live: to those who are there at once; of others the record remembers
 // what each level of the list has lost, for when they come (losses.go).
+//
+// # The lobby
+//
+// Whoever has to wait to be let in has a connection and nothing else here: it is in
+// no list, count or event, no resume finds it, and only moderators are told of it.
+// Letting it in is the ordinary join, at that moment, with all that is checked then
+// (lobby.go).
+//
+// # Times
+//
+// When somebody is put out is fixed when it joins, goes along with its session and
+// its refreshed tokens, and is changed by [Room.LimitStay] alone (stay.go). That,
+// grace periods, leases and refreshes are alarms on one wheel (wheel.go).
 //
 // # Locks
 //
 // In this order, none while holding a later one: Rooms.mu, Room.mu, Outbox.mu;
 // below a room's a record's mu, below that the listing's. Revocations, actor
-// numbers, early tokens and touched records have a mutex of their own each, a leaf
-// below all of them. Under a lock there are only memory operations, and, when a
-// record changes, its encoding for the store. Two rooms are never locked together.
+// numbers, early tokens, touched records, the wheel and what was said of sessions'
+// times have a mutex of their own each, a leaf below all of them. Under a lock there
+// are only memory operations, and, when a record changes, its encoding for the store.
+// Two rooms are never locked together.
 package room

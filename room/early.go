@@ -65,6 +65,9 @@ func (e *early) reached(rv Revocation) (what shown) {
 			continue
 		}
 		for _, t := range list {
+			if rv.Naming && !names(t.grant, k.room) {
+				continue
+			}
 			if rv.KeyID == "" || slices.Contains(t.grant.KeyIDs(), rv.KeyID) {
 				what.hash(t.grant)
 				what.sessions = append(what.sessions, t.session)

@@ -14,6 +14,10 @@ var (
 	ErrNotAllowed    = errors.New("room: not allowed")        // Join, and every request
 	ErrNoSession     = errors.New("room: session not found")  // Resume
 	ErrClosed        = errors.New("room: server is stopping") // Join, Resume
+	ErrRoomNotOpen   = errors.New("room: not open yet")       // Join: the room's own time
+	ErrRoomExpired   = errors.New("room: expired")            // Join: the same
+	ErrTimeOver      = errors.New("room: time is over")       // Join: of a session that comes back
+	ErrBanned        = errors.New("room: banned")             // Join: while the room's life goes on
 	// ErrOrganization is an [ErrNotAllowed]: the token is confined to another
 	// organization than the room is of.
 	ErrOrganization = fmt.Errorf("%w: the room is of another organization", ErrNotAllowed)
@@ -108,4 +112,13 @@ const (
 	CauseRevoked    // its token was, or what it descends from
 	CauseAccessLost // what the room says of it has changed: it may not be there any more
 	CauseRenamed    // the room has another name, which is the detail
+	CauseTimeOver   // it could stay so long
+	CauseEjected    // by an admin, without its tokens being revoked
+	CauseDenied     // it was not let in
+	// Those who wait to be let in may not come in at that moment, for the same
+	// reasons for which they could not join.
+	CauseFull
+	CauseRoomNotOpen
+	CauseRoomExpired
+	CauseTokenExpired
 )

@@ -53,7 +53,9 @@ type Info struct {
 	Dialect  uint8
 	Tracks   []*TrackInfo
 	JoinedAt time.Time
-	Version  uint64
+	// EjectAt is when it is put out; zero: never.
+	EjectAt time.Time
+	Version uint64
 	// Actor is the participant's number for clients that want one. It is
 	// never given twice, in no room; 0 stands for nobody.
 	Actor uint64
@@ -93,6 +95,14 @@ type Summary struct {
 	DepartureTimeout time.Duration
 	CreatedAt        time.Time
 	Recording        bool // somebody in it is a recorder
+	Meeting          Meeting
+	Daily            bool // it has a Daily part
+}
+
+// A Meeting is the time in which a room has somebody in it without a break.
+type Meeting struct {
+	ID    string // a UUID; empty: nobody is there
+	Began time.Time
 }
 
 // Changed says which parts of a participant an [Updated] is about.
@@ -104,6 +114,7 @@ const (
 	ChangedAttributes
 	ChangedPermission
 	ChangedState
+	ChangedStay // when it is put out
 )
 
 type (
@@ -118,6 +129,9 @@ type (
 		Self            *Info
 		Participants    []*Info // nil when Recovered
 		Presence        map[string]Presence
+		Waiting         []*Info // to be let in, nil when Recovered; for those who may do that
+		SessionData     SessionData
+		Start           auth.Start
 		Grace           time.Duration
 		PingInterval    time.Duration // filled in for the client to see; the sessions ping
 	}
@@ -233,6 +247,21 @@ type (
 		Expires time.Time
 	}
 
+	// Waiting tells somebody that it waits to be let in. It says nothing of the room.
+	Waiting struct{ SID string }
+
+	// WaitingJoined tells a moderator that somebody waits, or has another name.
+	WaitingJoined struct{ Participant *Info }
+
+	// WaitingLeft tells a moderator that somebody does not wait any more.
+	WaitingLeft struct {
+		SID      string
+		Admitted bool
+	}
+
+	// SessionDataChanged tells the present session data.
+	SessionDataChanged struct{ Data SessionData }
+
 	// Pong answers a ping of the protocol, not of the WebSocket.
 	Pong struct {
 		ID   uint64
@@ -280,6 +309,10 @@ func (*KeyFrameRequested) event()  {}
 func (*TokenRefreshed) event()     {}
 func (*ReconnectHint) event()      {}
 func (*RemoteCall) event()         {}
+func (*Waiting) event()            {}
+func (*WaitingJoined) event()      {}
+func (*WaitingLeft) event()        {}
+func (*SessionDataChanged) event() {}
 func (*Pong) event()               {}
 func (*Reply) event()              {}
 

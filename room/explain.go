@@ -46,12 +46,12 @@ func (rs *Rooms) Explain(project, room string, t Target) (*Info, []Layer, error)
 // explainAbsent is what the room's access list says of somebody who is not there,
 // as far as that needs no groups.
 func (rs *Rooms) explainAbsent(rec *record, identity string) (layers []Layer) {
-	f, in, k := rs.cfg.AccessLists, rec.parts(), rec.name()
-	if f == nil || len(in) == 0 || in[0] == nil {
+	f, part, k := rs.cfg.AccessLists, rec.liveblocks.present(), rec.name()
+	if f == nil || part == nil {
 		return nil
 	}
-	for _, say := range f.Base(absent(f, k.project, identity, in[0]), k.name, &in[0].Access) {
-		layers = append(layers, Layer{Say: say, At: in[0].Changed})
+	for _, say := range f.Base(absent(f, k.project, identity, part), k.name, auth.RoomRules{List: &part.Access}) {
+		layers = append(layers, Layer{Say: say, At: part.Changed})
 	}
 	return layers
 }
@@ -60,11 +60,16 @@ func (p *Participant) explainLocked() []Layer {
 	var layers []Layer
 	rec := p.room.record
 	at := p.grant.FirstIssued()
-	if in := rec.parts(); len(in) > 0 && in[0] != nil && governed(p.grant, p.room.Name) {
-		at = in[0].Changed // it is the access list's word, not the token's
+	if part := rec.liveblocks.present(); part != nil && governed(p.grant, p.room.Name) {
+		at = part.Changed // it is the access list's word, not the token's
 	}
+	day := rec.daily.present()
 	for _, say := range p.base {
-		layers = append(layers, Layer{Say: say, At: at})
+		l := Layer{Say: say, At: at}
+		if day != nil && say.Layer == roomLayer && fromDaily(p.grant) {
+			l.At = day.Changed
+		}
+		layers = append(layers, l)
 	}
 	rec.mu.Lock()
 	layers = append(layers, layersOf(rec.liveLocked(p.Identity, p.room.ID, p.grant))...)

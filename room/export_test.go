@@ -3,6 +3,8 @@ package room
 import (
 	"testing"
 	"time"
+
+	"usher/auth"
 )
 
 // BeforeLock has f run between the parsing of each message and the room's
@@ -17,7 +19,7 @@ func Edits(rs *Rooms, project, name string) int {
 	rec := rs.recordOf(project, name)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	return len(rec.edits)
+	return len(rec.liveblocks.edits)
 }
 
 // Held is how many parts of a room take away that could not be written.
@@ -25,7 +27,7 @@ func Held(rs *Rooms, project, name string) int {
 	rec := rs.recordOf(project, name)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	return len(rec.held)
+	return len(rec.liveblocks.held)
 }
 
 // Purge forgets what was before that time of names without a life.
@@ -45,3 +47,27 @@ func TakeActors(rs *Rooms) (n int, err error) {
 		n++
 	}
 }
+
+// RememberAtMost has rooms remember what was said of so many, until the test ends.
+func RememberAtMost(t testing.TB, n int) {
+	was := maxSaid
+	maxSaid = n
+	t.Cleanup(func() { maxSaid = was })
+}
+
+// Remembered is of how many a room remembers what was said.
+func Remembered(r *Room) int {
+	r.record.mu.Lock()
+	defer r.record.mu.Unlock()
+	if r.record.said == nil {
+		return 0
+	}
+	return r.record.said.age.Len()
+}
+
+// Lesser is what has to be said after the one permission so that nothing is permitted
+// that the other does not permit.
+func Lesser(p, q auth.Permission) auth.Say { return lesser(p, q) }
+
+// MaxBanned is how many identities may be banned in one life of a room.
+const MaxBanned = maxBanned

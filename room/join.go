@@ -19,6 +19,7 @@ type Participant struct {
 	room      *Room         // static
 	grant     *auth.Grant   // static
 	admit     func() error  // static; Join's, nil: nobody is asked
+	knocked   bool          // written by Join: it had to wait
 	format    string        // static; of the token
 	SID       string        // static
 	Identity  string        // static
@@ -38,8 +39,13 @@ type Participant struct {
 	arrival     uint64       // the count at which the client knows that it was moved; 0: it does
 	final       *Final       // set when it is no member any more
 	successor   *Participant // that it goes on as, in another room
-	grace       *time.Timer  // runs while it is not connected
-	lease       *lease       // of one without a connection
+	waiting     bool         // to be let in: it is no member yet
+	uncounted   uint64       // replies from when it waited, which its client may still acknowledge
+	doorkeeper  bool         // it is told of those who wait
+	grace       *alarm       // set while it is not connected
+	stay        *alarm       // when it is put out
+	renewal     *alarm       // when it gets another token
+	lease       *alarm       // when one without a connection goes
 	base        []auth.Say
 	live        auth.Say // what was stated about this participant alone
 	liveAt      time.Time
@@ -52,6 +58,7 @@ type Participant struct {
 	presence    Presence
 	withheld    Presence // was taken with the right to have one; its client does not say it again
 	claims      uint64   // counts the changes that a token tells
+	owned       bool     // whether it is an owner has changed, and those who receive from it have not
 	refreshDue  bool
 }
 
@@ -73,14 +80,20 @@ type Join struct {
 }
 
 // Join enters a room. The answer, a [Snapshot], is queued on the connection
-// together with whatever follows. Its errors are [ErrNotFound], [ErrFull],
-// [ErrIdentityTaken], [ErrRevoked], [ErrNotAllowed], [ErrClosed], a
-// [LimitError], an [InvalidError], or what Admit returned.
+// together with whatever follows. Whoever has to wait to be let in is told so by
+// [Waiting] in its place, see [Participant.IsWaiting]; the answer comes when it is.
+//
+// Its errors are [ErrNotFound], [ErrFull], [ErrIdentityTaken], [ErrRevoked],
+// [ErrBanned], [ErrNotAllowed], [ErrRoomNotOpen], [ErrRoomExpired], [ErrTimeOver],
+// [ErrClosed], a [LimitError], an [InvalidError], or what Admit returned.
 func (rs *Rooms) Join(b *Batch, j Join) (*Participant, error) {
 	p, err := rs.join(b, j)
-	if err == nil {
+	switch {
+	case err == nil && p.knocked:
+		rs.metrics.joins.WithLabelValues("waiting").Inc() // it counts again when it is let in
+	case err == nil:
 		rs.metrics.joined.Inc()
-	} else {
+	default:
 		rs.metrics.joins.WithLabelValues(joinOutcome(err)).Inc()
 	}
 	return p, err
@@ -97,8 +110,6 @@ func (rs *Rooms) Refuse(err error) {
 
 func joinOutcome(err error) string {
 	switch {
-	case err == nil:
-		return "ok"
 	case errors.Is(err, ErrNotFound):
 		return "not_found"
 	case errors.Is(err, ErrFull):
@@ -109,8 +120,16 @@ func joinOutcome(err error) string {
 		return "not_allowed"
 	case errors.Is(err, ErrClosed):
 		return "closed"
-	case errors.Is(err, ErrRevoked), errors.Is(err, auth.ErrRevokedKey):
+	case errors.Is(err, ErrRevoked), errors.Is(err, ErrBanned), errors.Is(err, auth.ErrRevokedKey):
 		return "revoked"
+	case errors.Is(err, ErrRoomNotOpen):
+		return "room_not_open"
+	case errors.Is(err, ErrRoomExpired):
+		return "room_expired"
+	case errors.Is(err, ErrTimeOver):
+		return "time_over"
+	case errors.Is(err, auth.ErrExpired):
+		return "token_expired"
 	}
 	return "invalid"
 }
@@ -157,41 +176,23 @@ func (rs *Rooms) join(b *Batch, j Join) (*Participant, error) {
 // admitLocked decides whether p may enter, and if so lets it in, replaces whom
 // it replaces and tells everybody, in one step.
 func (r *Room) admitLocked(b *Batch, p *Participant, j Join) error {
-	if r.rooms.revocations.refuses(r.Project, r.Name, p.grant) {
-		return ErrRevoked
-	}
-	if j.Admit != nil {
-		if err := j.Admit(); err != nil {
-			return err
-		}
-	}
 	p.room = r
-	g := p.grant
-	var err error
-	if p.base, err = r.entryLocked(g); err != nil {
+	if err := r.passLocked(p); err != nil {
 		return err
 	}
-	p.permission = auth.Resolve(p.layersLocked()...)
-	replaced, err := r.placeLocked(p)
+	waits, err := r.doorLocked(p.grant, false)
 	if err != nil {
 		return err
 	}
-	p.info = &Info{
-		SID: p.SID, Identity: p.Identity, Name: g.Name, Kind: g.Kind, KindDetails: g.KindDetails,
-		State: Active, Metadata: g.Metadata, Attributes: maps.Clone(g.Attributes),
-		Permission: p.permission, Recorder: g.Dependent, JoinedAt: time.Now(), Version: 1, Dialect: uint8(j.Encoder.Dialect()),
+	if waits {
+		p.knocked = true
+		return r.waitLocked(b, p, j)
 	}
-	if err := r.numberLocked(p); err != nil {
+	replaced, err := r.prepareLocked(p, uint8(j.Encoder.Dialect()))
+	if err != nil {
 		return err
 	}
-	if err := r.openLocked(g); err != nil {
-		return err
-	}
-	r.seatLocked(b, p, replaced)
-	r.rooms.touch(r.record, p.info.JoinedAt)
-	if j.Restate {
-		p.listener.since = r.seq
-	}
+	r.enterLocked(b, p, replaced)
 	o := p.listener.outbox
 	o.mu.Lock()
 	_, dirty := o.attachLocked(j.Conn, 0, 0, func(bool) *frame { return r.snapshotLocked(p, false) })
@@ -199,63 +200,77 @@ func (r *Room) admitLocked(b *Batch, p *Participant, j Join) error {
 	if dirty {
 		b.add(o)
 	}
-	r.beginLocked(b, p)
-	p.refreshLocked(b)
+	r.greetLocked(b, p)
 	return nil
 }
 
-// placeLocked finds a place for p: whom it replaces, and whether there is room.
-func (r *Room) placeLocked(p *Participant) (replaced []*Participant, err error) {
-	if who := r.people[p.Identity]; who != nil {
-		for _, q := range who.participants {
-			switch {
-			case q.format != p.format:
-			case !q.connected, r.rooms.policy(p.format) == Replace:
-				replaced = append(replaced, q)
-			case r.rooms.policy(p.format) == Reject:
-				return nil, ErrIdentityTaken
-			}
-		}
+// passLocked decides whether p's token is refused here, at this moment.
+func (r *Room) passLocked(p *Participant) error {
+	if _, ok := r.banned[p.Identity]; ok {
+		return ErrBanned
 	}
-	if !p.dependent && !p.permission.Hidden() && r.settings.MaxParticipants > 0 {
-		staying := r.occupied + r.reserved
-		for _, q := range replaced {
-			if !q.dependent && !q.permission.Hidden() {
-				staying--
-			}
-		}
-		if staying >= r.settings.MaxParticipants {
-			return nil, ErrFull
-		}
+	if r.rooms.revocations.refuses(r.Project, r.Name, p.grant) {
+		return ErrRevoked
 	}
-	return replaced, nil
+	if p.admit != nil {
+		return p.admit()
+	}
+	return nil
 }
 
-// policy is what happens when an identity joins again with a token of that format.
-func (rs *Rooms) policy(format string) Policy {
-	switch format {
-	case "liveblocks", leaseFormat:
-		return Allow // a person has many pages open
+// prepareLocked decides what p may do in the room, and whether there is a place
+// and time for it. Nothing has changed in the room when it returns.
+func (r *Room) prepareLocked(p *Participant, dialect uint8) (replaced []*Participant, err error) {
+	g := p.grant
+	if p.base, err = r.entryLocked(g); err != nil {
+		return nil, err
 	}
-	return rs.cfg.DuplicateIdentity
+	r.recallLocked(p)
+	p.permission = auth.Resolve(p.layersLocked()...)
+	if replaced, err = r.placeLocked(p); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	end, err := r.stayLocked(g, now)
+	if err != nil {
+		return nil, err
+	}
+	p.info = &Info{
+		SID: p.SID, Identity: p.Identity, Name: g.Name, Kind: g.Kind, KindDetails: g.KindDetails,
+		State: Active, Metadata: g.Metadata, Attributes: maps.Clone(g.Attributes),
+		Permission: p.permission, Recorder: g.Dependent, JoinedAt: now, EjectAt: end, Version: 1, Dialect: dialect,
+	}
+	if err := r.numberLocked(p); err != nil {
+		return nil, err
+	}
+	return replaced, r.openLocked(g)
 }
 
-// numberLocked gives p its actor number. Whoever is hidden takes none that others
-// could miss, unless its own dialect needs one.
-func (r *Room) numberLocked(p *Participant) (err error) {
-	if p.info.Actor == 0 && (!p.permission.Hidden() || p.listener.restate) {
-		p.info.Actor, err = r.rooms.actors.next()
+// enterLocked makes p, which was prepared, a member.
+func (r *Room) enterLocked(b *Batch, p *Participant, replaced []*Participant) {
+	r.seatLocked(b, p, replaced)
+	r.rooms.touch(r.record, p.info.JoinedAt)
+	if p.listener.restate {
+		p.listener.since = r.seq
 	}
-	return err
+}
+
+// greetLocked tells p what it is to have right after its snapshot.
+func (r *Room) greetLocked(b *Batch, p *Participant) {
+	r.beginLocked(b, p)
+	p.refreshLocked(b)
 }
 
 // seatLocked makes p a member and tells the others, before p's own snapshot,
 // which then has the number of its own join.
 func (r *Room) seatLocked(b *Batch, p *Participant, replaced []*Participant) {
 	r.startLocked()
+	r.meetLocked()
+	r.arriving = true
 	for _, q := range replaced {
 		r.evictLocked(b, q, Final{Reason: DuplicateIdentity, Cause: CauseReplaced})
 	}
+	r.arriving = false
 	who := r.personLocked(p.Identity) // anew: it may have gone with the last one
 	p.person = who
 	who.participants = append(who.participants, p)
@@ -264,18 +279,21 @@ func (r *Room) seatLocked(b *Batch, p *Participant, replaced []*Participant) {
 	hidden := p.permission.Hidden()
 	if !hidden {
 		r.shown++
-		if !p.dependent {
-			r.occupied++
-		}
+	}
+	if p.occupies(p.permission) {
+		r.occupied++
 	}
 	if !p.dependent {
 		r.keeping++
+		r.unused = time.Time{}
 		r.idle.Stop()
 	}
 	if p.records() {
 		r.recorders++
 	}
 	r.rooms.sessions.Store(p.SID, p)
+	p.limitLocked()
+	p.renewLaterLocked()
 	if !hidden {
 		if r.shown <= r.rooms.cfg.RosterLimit {
 			p.announced, p.listed = true, true
@@ -313,7 +331,12 @@ func (r *Room) snapshotLocked(p *Participant, recovered bool) *frame {
 
 // headLocked is the snapshot without the others.
 func (r *Room) headLocked(p *Participant, recovered bool) *Snapshot {
+	var waiting []*Info
+	if !recovered {
+		waiting = r.waitingLocked(p)
+	}
 	return &Snapshot{
+		Waiting: waiting, SessionData: r.data, Start: r.startOfLocked(p),
 		Session: p.SID, Secret: Secret{p.secret, p.listener.outbox.count}.String(), Recovered: recovered, Seq: r.seq, Epoch: r.epoch,
 		LastRequest: p.lastRequest, Room: r.summaryLocked(), Self: p.info, Grace: r.rooms.cfg.Grace, PingInterval: r.rooms.cfg.PingInterval,
 	}
@@ -366,7 +389,7 @@ func (p *Participant) changeInfo(change func(*Info)) {
 	next := &Info{
 		SID: i.SID, Identity: i.Identity, Name: i.Name, Kind: i.Kind, KindDetails: i.KindDetails, State: i.State,
 		Metadata: i.Metadata, Attributes: i.Attributes, Permission: i.Permission, Recorder: i.Recorder,
-		Tracks: i.Tracks, JoinedAt: i.JoinedAt, Version: i.Version + 1, Actor: i.Actor, Dialect: i.Dialect,
+		Tracks: i.Tracks, JoinedAt: i.JoinedAt, EjectAt: i.EjectAt, Version: i.Version + 1, Actor: i.Actor, Dialect: i.Dialect,
 	}
 	change(next)
 	p.info = next

@@ -25,12 +25,6 @@ type Lease struct {
 	TTL      time.Duration
 }
 
-// lease is how long a participant without a connection stays.
-type lease struct {
-	until time.Time
-	timer *time.Timer
-}
-
 // Lease joins somebody who has no connection for the time, or renews that: the
 // presence merges, name and metadata stay when they are empty. Others see a
 // participant like any other, beside those that the person has otherwise; it
@@ -56,6 +50,7 @@ func (rs *Rooms) Lease(b *Batch, project, room string, l Lease) error {
 	}
 	defer r.mu.Unlock()
 	if !r.record.listed() {
+		r.abandonLocked(b, made)
 		return ErrNotFound
 	}
 	if who := r.people[l.Identity]; who != nil {
@@ -100,7 +95,8 @@ func (r *Room) leaseLocked(b *Batch, l Lease) error {
 		r.listLocked(b, p)
 		r.presentLocked(b, p)
 	}
-	p.lease = &lease{now.Add(l.TTL), time.AfterFunc(l.TTL, p.lapse)}
+	p.lease = &alarm{p: p, do: lapse}
+	r.rooms.wheel.set(p.lease, now.Add(l.TTL))
 	return nil
 }
 
@@ -115,8 +111,7 @@ func (r *Room) renewLocked(b *Batch, p *Participant, l Lease) error {
 	if err := r.rooms.cfg.Limits.Presence(next); err != nil {
 		return err
 	}
-	p.lease.until = time.Now().Add(l.TTL)
-	p.lease.timer.Reset(l.TTL)
+	r.rooms.wheel.set(p.lease, time.Now().Add(l.TTL))
 	var ch Change
 	if l.Name != "" {
 		ch.Name = &l.Name
@@ -137,12 +132,6 @@ func (r *Room) renewLocked(b *Batch, p *Participant, l Lease) error {
 }
 
 // lapse ends a lease whose time is over.
-func (p *Participant) lapse() {
-	b := p.rooms.Batch()
-	p.room.mu.Lock()
-	if p.final == nil && !time.Now().Before(p.lease.until) {
-		p.room.evictLocked(b, p, Final{Reason: ClientInitiated, Cause: CauseLeft})
-	}
-	p.room.mu.Unlock()
-	b.Flush()
+func lapse(b *Batch, p *Participant) {
+	p.room.evictLocked(b, p, Final{Reason: ClientInitiated, Cause: CauseLeft})
 }

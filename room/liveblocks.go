@@ -2,6 +2,7 @@ package room
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,56 @@ type LiveblocksRoom struct {
 	LastConnection time.Time // zero: nobody has connected yet
 	Metadata       map[string]Metadatum
 	Access         auth.AccessList
+}
+
+// listedKind is how Liveblocks' part of a room is edited.
+var listedKind = kind[store.LiveblocksRoom]{
+	same:    sameAccess,
+	rules:   func(p *store.LiveblocksRoom) rules { return rules{listed: p} },
+	governs: governed,
+	lose:    loseAccess,
+	index: func(rec *record, was, now *store.LiveblocksRoom) {
+		if was != nil && now != nil && was.Created.Equal(now.Created) {
+			return
+		}
+		if was != nil {
+			rec.listing.remove(rec.key.project, place{was.Created.UnixNano(), rec.id})
+		}
+		if now != nil {
+			rec.listing.add(rec.key.project, listed{created: now.Created.UnixNano(), id: rec.id, record: rec})
+		}
+	},
+}
+
+// sameAccess reports whether two parts say the same of who may do what.
+func sameAccess(a, b *store.LiveblocksRoom) bool {
+	return a.Organization == b.Organization && reflect.DeepEqual(a.Access, b.Access)
+}
+
+// listed reports whether the room has a Liveblocks part.
+func (rec *record) listed() bool { return rec.liveblocks.there() }
+
+// value returns the part as others see it.
+func (rec *record) value() (LiveblocksRoom, bool) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if rec.liveblocks.now == nil {
+		return LiveblocksRoom{}, false
+	}
+	return rec.valueLocked(rec.liveblocks.now), true
+}
+
+func (rec *record) valueLocked(p *store.LiveblocksRoom) LiveblocksRoom {
+	return LiveblocksRoom{Name: rec.key.name, Organization: p.Organization, Created: p.Created,
+		LastConnection: rec.lastConnection(), Metadata: p.Metadata, Access: p.Access}
+}
+
+// lastConnection is when somebody connected last; zero: nobody has.
+func (rec *record) lastConnection() time.Time {
+	if at := rec.connected.Load(); at != 0 {
+		return time.Unix(0, at).UTC()
+	}
+	return time.Time{}
 }
 
 // A Metadatum is one value of a room's metadata for Liveblocks: a text or a
@@ -166,7 +217,7 @@ func (rs *Rooms) CreateLiveblocks(b *Batch, project, name string, part Liveblock
 		rs.records[k] = rec
 	}
 	// With Rooms.mu held, so that nobody forgets the record in between.
-	e := rec.push(true, func(was *store.LiveblocksRoom) (*store.LiveblocksRoom, error) {
+	e := rec.liveblocks.push(true, func(was *store.LiveblocksRoom) (*store.LiveblocksRoom, error) {
 		if was != nil {
 			return was, ErrExists
 		}
@@ -176,27 +227,9 @@ func (rs *Rooms) CreateLiveblocks(b *Batch, project, name string, part Liveblock
 	return rs.finish(b, rec, e)
 }
 
-// finish has an edit, which was pushed, enforced and written, and the rest of it
-// put in force: what it takes away before it is written, what it gives afterwards.
-func (rs *Rooms) finish(b *Batch, rec *record, e *edit) (LiveblocksRoom, error) {
-	touched := make(map[string]struct{})
-	concerns := rec.concerns(e)
-	var orders []*order
-	if concerns {
-		orders = rs.enforce(b, rec, e, touched)
-	}
-	b.Flush() // nobody else waits for the store
-	b.willWait()
-	err := rec.drive(e)
-	for _, o := range orders {
-		if problem := o.settle(); err == nil {
-			err = problem
-		}
-	}
-	if concerns {
-		rs.enforce(b, rec, nil, touched)
-		b.Flush()
-	}
+// finish is [part.finish] of Liveblocks' part, which it returns.
+func (rs *Rooms) finish(b *Batch, rec *record, e *edit[store.LiveblocksRoom]) (LiveblocksRoom, error) {
+	err := rec.liveblocks.finish(rs, b, e)
 	if e.after == nil {
 		rs.mu.Lock()
 		rs.tidyLocked(rec)
@@ -206,13 +239,6 @@ func (rs *Rooms) finish(b *Batch, rec *record, e *edit) (LiveblocksRoom, error) 
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	return rec.valueLocked(e.after), err
-}
-
-// concerns reports whether an edit may change what anybody may do.
-func (rec *record) concerns(e *edit) bool {
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
-	return !e.done && (len(rec.edits) > 1 || !sameAccess(e.before, e.after) || len(rec.held) > 0)
 }
 
 // Liveblocks returns Liveblocks' part of a room, or [ErrNotFound]. What is on its
@@ -258,7 +284,7 @@ func (rs *Rooms) edit(b *Batch, project, name string, states bool, change func(*
 	if rec == nil {
 		return LiveblocksRoom{}, ErrNotFound
 	}
-	return rs.finish(b, rec, rec.push(states, func(was *store.LiveblocksRoom) (*store.LiveblocksRoom, error) {
+	return rs.finish(b, rec, rec.liveblocks.push(states, func(was *store.LiveblocksRoom) (*store.LiveblocksRoom, error) {
 		if was == nil {
 			return nil, ErrNotFound
 		}
@@ -355,13 +381,13 @@ func (rs *Rooms) DeleteLiveblocks(b *Batch, project, name string) error {
 	if rec == nil {
 		return ErrNotFound
 	}
-	e := rec.push(true, func(was *store.LiveblocksRoom) (*store.LiveblocksRoom, error) {
+	e := rec.liveblocks.push(true, func(was *store.LiveblocksRoom) (*store.LiveblocksRoom, error) {
 		if was == nil {
 			return nil, ErrNotFound
 		}
 		return nil, nil
 	})
-	if rec.concerns(e) {
+	if rec.liveblocks.concerns(e) {
 		rs.endLife(b, rec, Final{Reason: RoomDeleted, Cause: CauseRoomDeleted})
 	}
 	_, err := rs.finish(b, rec, e)

@@ -56,7 +56,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	if reg != nil {
 		reg.MustRegister(m.joins, m.leaves, m.denials, m.refreshes, m.resumes, routed, drops, slow)
 	}
-	for _, o := range []string{"ok", "not_found", "full", "identity_taken", "revoked", "not_allowed", "invalid", "closed", "invalid_token", "token_expired"} {
+	for _, o := range []string{"ok", "not_found", "full", "identity_taken", "revoked", "not_allowed", "invalid", "closed", "invalid_token", "token_expired",
+		"waiting", "room_not_open", "room_expired", "time_over"} {
 		m.joins.WithLabelValues(o)
 	}
 	for _, r := range []Reason{ClientInitiated, DuplicateIdentity, ServerShutdown, ParticipantRemoved, RoomDeleted, RoomClosed, ConnectionTimeout, Migration} {

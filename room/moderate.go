@@ -156,7 +156,7 @@ type removal struct {
 }
 
 func (r *Room) removeLocked(b *Batch, t Target, how Removal) (*removal, error) {
-	found := r.findLocked(t)
+	found := append(r.findLocked(t), r.waitersOfLocked(t)...)
 	if len(found) == 0 {
 		return nil, ErrNoParticipant
 	}
@@ -186,12 +186,15 @@ func (r *Room) removeLocked(b *Batch, t Target, how Removal) (*removal, error) {
 
 // settle waits until a removal is durable, and sees to it that it holds by the
 // name that the room may have got meanwhile. No lock may be held.
-func (m *removal) settle(b *Batch) error {
+func (m *removal) settle(b *Batch) error { return settled(b, m.tickets(b)) }
+
+// tickets says when a removal is durable, by the name that the room has now, too.
+func (m *removal) tickets(b *Batch) []*store.Ticket {
 	tickets := []*store.Ticket{m.ticket}
 	if m.revocation.Identity != "" {
 		tickets = append(tickets, m.room.rooms.follow(b, m.revocation, m.shown, m.room.record)...)
 	}
-	return settled(b, tickets)
+	return tickets
 }
 
 // UpdateParticipant is [Room.Update] by a moderator in the room.
@@ -209,8 +212,8 @@ func (p *Participant) UpdateParticipant(c Call, t Target, ch Change) error {
 		if err := p.needLocked(auth.ModerateParticipants, "roomAdmin"); err != nil {
 			return nil, err
 		}
-		if problem != nil {
-			return nil, problem
+		if err := firstOf(problem, p.mayTouchLocked(r.findLocked(t)...)); err != nil {
+			return nil, err
 		}
 		u, err := r.updateLocked(c.Batch, t, ch)
 		if err != nil {
@@ -227,6 +230,9 @@ func (p *Participant) UpdateParticipant(c Call, t Target, ch Change) error {
 func (p *Participant) RemoveParticipant(c Call, t Target) error {
 	return p.doDurably(c, "removeParticipant", func() (func() (Reply, error), error) {
 		if err := p.needLocked(auth.ModerateParticipants, "roomAdmin"); err != nil {
+			return nil, err
+		}
+		if err := p.mayTouchLocked(p.room.findLocked(t)...); err != nil {
 			return nil, err
 		}
 		m, err := p.room.removeLocked(c.Batch, t, Removal{By: p.Identity})

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -92,7 +93,9 @@ func (r *Room) move(b *Batch, p *Participant, to string) error {
 	defer there.mu.Unlock()
 	defer close(q.ready)
 	cancelLocked()
-	if final, ok := there.arriveLocked(b, q, token, expires, current.Permission); !ok {
+	final, ok := there.arriveLocked(b, q, token, expires, current.Permission)
+	there.idleLocked() // should it not have come, or keep no room open
+	if !ok {
 		q.final = &final
 		o := q.listener.outbox
 		o.mu.Lock()
@@ -123,6 +126,9 @@ func (rs *Rooms) reserve(b *Batch, p *Participant, to string) (r *Room, base []a
 		err = ErrRevoked
 	}
 	if err == nil {
+		err = r.comesByMoveLocked(p)
+	}
+	if err == nil {
 		expected = auth.Resolve(append(slices.Clip(base), r.record.live(p.Identity, r.ID, p.grant)...)...)
 		candidate.permission = expected
 		_, err = r.placeLocked(candidate)
@@ -132,7 +138,7 @@ func (rs *Rooms) reserve(b *Batch, p *Participant, to string) (r *Room, base []a
 		return nil, nil, expected, nil, err
 	}
 	place := 1
-	if candidate.dependent || candidate.permission.Hidden() {
+	if !candidate.occupies(candidate.permission) {
 		place = 0 // it takes nobody's
 	}
 	r.reserved += place
@@ -141,14 +147,22 @@ func (rs *Rooms) reserve(b *Batch, p *Participant, to string) (r *Room, base []a
 	return r, base, expected, func() { r.reserved -= place; r.keeping-- }, nil
 }
 
+// comesByMoveLocked checks that somebody may come into the room who need not wait,
+// since a server brings it.
+func (r *Room) comesByMoveLocked(p *Participant) error {
+	if _, ok := r.banned[p.Identity]; ok {
+		return ErrBanned
+	}
+	_, err := r.doorLocked(p.grant, true)
+	return err
+}
+
 // cancel gives up a place that was kept.
 func (r *Room) cancel(cancelLocked func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	cancelLocked()
-	if r.keeping == 0 && !r.closed {
-		r.idle.Reset(r.settings.DepartureTimeout)
-	}
+	r.idleLocked()
 }
 
 // leaveForLocked takes p out of the room, and returns the one that its session
@@ -157,8 +171,8 @@ func (r *Room) leaveForLocked(b *Batch, p *Participant, there *Room) *Participan
 	q := &Participant{
 		rooms: p.rooms, room: there, grant: p.grant, admit: p.admit, format: p.format, SID: p.SID, Identity: p.Identity, secret: p.secret,
 		dependent: p.dependent, ready: make(chan struct{}),
-		connected: p.connected, generation: p.generation, lastRequest: p.lastRequest, attempt: p.attempt,
-		live: denials(p.live), liveAt: p.liveAt, claims: p.claims + 1, info: p.info,
+		connected: p.connected, generation: p.generation, lastRequest: p.lastRequest, attempt: p.attempt, uncounted: p.uncounted,
+		live: p.live, liveAt: p.liveAt, claims: p.claims + 1, info: p.info,
 	}
 	q.presenceVersion.Store(p.presenceVersion.Load())
 	q.listener = &listener{participant: q, autoSubscribe: p.listener.autoSubscribe, outbox: p.listener.outbox}
@@ -183,10 +197,13 @@ func (r *Room) arriveLocked(b *Batch, q *Participant, token string, expires time
 		return Final{Reason: RoomDeleted, Cause: CauseRoomDeleted}, false
 	case r.rooms.revocations.refuses(r.Project, r.Name, q.grant):
 		return Final{Reason: ParticipantRemoved, Cause: CauseRemoved}, false
-	case q.admit != nil && q.admit() != nil: // since it left nobody found it to put it out
+	case q.keyEnded(): // since it left nobody found it to put it out
 		return Final{Reason: ParticipantRemoved, Cause: CauseKeyRevoked}, false
 	}
 	base, err := r.entryLocked(q.grant)
+	if err == nil {
+		err = r.comesByMoveLocked(q)
+	}
 	if err == nil {
 		err = r.openLocked(q.grant)
 	}
@@ -194,6 +211,7 @@ func (r *Room) arriveLocked(b *Batch, q *Participant, token string, expires time
 		return Final{Reason: ParticipantRemoved, Cause: CauseAccessLost, Detail: lostAccess}, false
 	}
 	q.base = base
+	q.live = narrowings(base, q.live)
 	q.permission = auth.Resolve(q.layersLocked()...)
 	replaced, err := r.placeLocked(q)
 	if err != nil {
@@ -203,7 +221,7 @@ func (r *Room) arriveLocked(b *Batch, q *Participant, token string, expires time
 	q.info = &Info{
 		SID: q.SID, Identity: q.Identity, Name: was.Name, Kind: was.Kind, KindDetails: was.KindDetails, State: Active,
 		Metadata: was.Metadata, Attributes: was.Attributes, Permission: q.permission, Recorder: was.Recorder,
-		JoinedAt: time.Now(), Version: was.Version + 1, Actor: was.Actor, Dialect: was.Dialect,
+		JoinedAt: time.Now(), EjectAt: was.EjectAt, Version: was.Version + 1, Actor: was.Actor, Dialect: was.Dialect,
 	}
 	if r.numberLocked(q) != nil { // it was hidden there
 		return Final{Reason: ConnectionTimeout, Cause: CausePingTimeout}, false
@@ -236,6 +254,16 @@ func (r *Room) arriveLocked(b *Batch, q *Participant, token string, expires time
 		q.awaitLocked()
 	}
 	return Final{}, true
+}
+
+// keyEnded reports whether the key of p's token was revoked. Sessions outlive one that
+// is only listed no more.
+func (p *Participant) keyEnded() bool {
+	if p.admit == nil {
+		return false
+	}
+	err := p.admit()
+	return err != nil && !errors.Is(err, auth.ErrUnknownKey)
 }
 
 // Successor returns the participant that p's session goes on as, in another

@@ -71,7 +71,7 @@ func reliable(events []room.Event) (n uint64) {
 			if !e.Recovered {
 				n = 0
 			}
-		case *room.Pong, *room.PresenceUpdated, *room.ReconnectHint, passed:
+		case *room.Waiting, *room.Pong, *room.PresenceUpdated, *room.SessionDataChanged, *room.ReconnectHint, passed:
 		case *room.Data:
 			if e.Reliable {
 				n++
@@ -361,7 +361,7 @@ func TestMoveRefused(t *testing.T) {
 // What happens while a move is on its way, after the place was reserved.
 func TestMeanwhile(t *testing.T) {
 	const stage, hallOf = "stage", "hall"
-	var revoked atomic.Bool // ada's key
+	var revoked, unlisted atomic.Bool // ada's key
 	for name, c := range map[string]struct {
 		meanwhile func(h *hall, ada *member)
 		err       error
@@ -397,6 +397,10 @@ func TestMeanwhile(t *testing.T) {
 		"its key is revoked": {
 			meanwhile: func(*hall, *member) { revoked.Store(true) },
 			err:       room.ErrNoParticipant, ended: room.CauseKeyRevoked,
+		},
+		"its key is not listed any more": { // which no session ends by
+			meanwhile: func(*hall, *member) { unlisted.Store(true) },
+			stage:     []string{"ada"},
 		},
 		"its tokens are revoked there": {
 			meanwhile: func(h *hall, _ *member) {
@@ -464,6 +468,7 @@ func TestMeanwhile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			revoked.Store(false)
+			unlisted.Store(false)
 			s := new(tokens)
 			places := 2
 			if c.roomy {
@@ -474,8 +479,11 @@ func TestMeanwhile(t *testing.T) {
 			ada := &member{hall: h, batch: h.rooms.Batch()}
 			var err error
 			ada.p, err = h.rooms.Join(ada.batch, room.Join{Grant: grant("ada"), Room: hallOf, Conn: ada, Encoder: h.events, Replay: true, AutoSubscribe: true, Admit: func() error {
-				if revoked.Load() {
+				switch {
+				case revoked.Load():
 					return auth.ErrRevokedKey
+				case unlisted.Load():
+					return fmt.Errorf("%w: k1", auth.ErrUnknownKey)
 				}
 				return nil
 			}})
@@ -539,6 +547,68 @@ func TestMeanwhile(t *testing.T) {
 			if c.err != nil && c.ended != room.CauseRoomDeleted {
 				h.join("eve", toRoom(stage))
 			}
+		})
+	}
+}
+
+// A room to which somebody was to be moved, and in which nobody is then, ends as if
+// nobody had been on the way: after what it has for the first to come.
+func TestMovesKeepNoRoom(t *testing.T) {
+	revoke := func(h *hall, _ *member) {
+		_, err := h.rooms.Revoke(h.rooms.Batch(), room.Revocation{Project: "test", Room: "stage", Identity: "ada", Until: time.Now()})
+		must(h.t, err)
+	}
+	for name, c := range map[string]struct {
+		made      bool // by an API
+		grant     func(*auth.Grant)
+		meanwhile func(h *hall, ada *member)
+		err       error
+		ends      time.Duration
+	}{
+		"refused there":                    {meanwhile: revoke, err: room.ErrNoParticipant, ends: time.Minute},
+		"refused there, a room of an API":  {made: true, meanwhile: revoke, err: room.ErrNoParticipant, ends: time.Hour},
+		"it left":                          {meanwhile: func(_ *hall, ada *member) { ada.leave() }, err: room.ErrNoParticipant, ends: time.Minute},
+		"it left, a room of an API":        {made: true, meanwhile: func(_ *hall, ada *member) { ada.leave() }, err: room.ErrNoParticipant, ends: time.Hour},
+		"an agent, who keeps no room open": {grant: func(g *auth.Grant) { g.Kind = auth.Agent }, ends: time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := new(tokens)
+				h := start(t, room.Config{AutoCreate: true, EmptyTimeout: time.Minute, DepartureTimeout: time.Second, Refresh: s.sign})
+				defer h.stop()
+				began := time.Now()
+				if c.made {
+					_, err := h.rooms.Create("test", "stage", auth.RoomConfig{EmptyTimeout: time.Hour})
+					must(t, err)
+				}
+				h.join("bob")
+				ada := h.join("ada", func(g *auth.Grant) {
+					if c.grant != nil {
+						c.grant(g)
+					}
+				})
+				s.mu.Lock()
+				s.before = func(now auth.Current) {
+					if now.Room == "stage" && c.meanwhile != nil {
+						c.meanwhile(h.hall, ada)
+					}
+				}
+				s.mu.Unlock()
+				if err := h.move("ada", "hall", "stage"); !errors.Is(err, c.err) {
+					t.Errorf("got %v, want %v", err, c.err)
+				}
+				lives := func() bool { _, ok := h.rooms.Lookup("test", "stage"); return ok }
+				time.Sleep(time.Until(began.Add(c.ends - time.Second)))
+				synctest.Wait()
+				if !lives() {
+					t.Error("it ended early")
+				}
+				time.Sleep(3 * time.Second)
+				synctest.Wait()
+				if lives() {
+					t.Error("it goes on, and nobody is there")
+				}
+			})
 		})
 	}
 }

@@ -34,15 +34,34 @@ func (w *watcher) check(t *testing.T) {
 		if id == "" {
 			continue
 		}
-		people, tracks := map[string]int{}, map[string]int{}
+		people, tracks, waiting := map[string]int{}, map[string]int{}, map[string]int{}
+		meeting := ""
+		life = w.started(t, life, waiting)
 		for i, o := range life {
-			if o.Seq != uint64(i+1) || o.Room.ID != id || o.At.IsZero() || o.Project != "test" {
+			if o.Seq != life[0].Seq+uint64(i) || o.Room.ID != id || o.At.IsZero() || o.Project != "test" {
 				t.Errorf("occurrence %d of %s is %+v", i+1, id, o)
 			}
 			if (o.Occasion == room.RoomStarted) != (i == 0) || (o.Occasion == room.RoomFinished) != (i == len(life)-1) {
 				t.Errorf("occurrence %d of %d is %s", i+1, len(life), o.Occasion)
 			}
+			if o.Occasion == room.MeetingStarted && meeting == "" {
+				meeting = o.Room.Meeting.ID
+			}
+			if o.Room.Meeting.ID != meeting {
+				t.Errorf("%s in the meeting %q, it is %q", o.Occasion, o.Room.Meeting.ID, meeting)
+			}
 			switch o.Occasion {
+			case room.MeetingStarted, room.MeetingEnded:
+				for sid, n := range people {
+					if n != 0 {
+						t.Errorf("%s while %s is there", o.Occasion, sid)
+					}
+				}
+				if o.Occasion == room.MeetingEnded {
+					meeting = ""
+				}
+			case room.WaitingEntered, room.WaitingDeparted:
+				w.waits(t, o, waiting)
 			case room.ParticipantEntered:
 				if people[o.Participant.SID]++; people[o.Participant.SID] != 1 {
 					t.Errorf("%s entered again", o.Participant.Identity)
@@ -79,11 +98,42 @@ func (w *watcher) check(t *testing.T) {
 				t.Errorf("%s never departed", sid)
 			}
 		}
+		for sid, n := range waiting {
+			if n != 0 {
+				t.Errorf("%s never stopped waiting", sid)
+			}
+		}
 		for sid, n := range tracks {
 			if n != 0 {
 				t.Errorf("the track %s never ended", sid)
 			}
 		}
+	}
+}
+
+// started goes through what is before a life has started, when people only wait, and
+// returns the rest.
+func (w *watcher) started(t *testing.T, life []*room.Occurrence, waiting map[string]int) []*room.Occurrence {
+	for i, o := range life {
+		switch o.Occasion {
+		case room.WaitingEntered, room.WaitingDeparted:
+			w.waits(t, o, waiting)
+		case room.TokensRevoked:
+		default:
+			return life[i:]
+		}
+	}
+	return nil
+}
+
+// waits notes that somebody waits, or does not any more.
+func (w *watcher) waits(t *testing.T, o *room.Occurrence, waiting map[string]int) {
+	n := 1
+	if o.Occasion == room.WaitingDeparted {
+		n = -1
+	}
+	if waiting[o.Participant.SID] += n; waiting[o.Participant.SID] != max(0, n) {
+		t.Errorf("%s: %s out of order", o.Participant.Identity, o.Occasion)
 	}
 }
 
@@ -113,11 +163,11 @@ func TestObserver(t *testing.T) {
 		got = append(got, string(o.Occasion)+" "+who)
 	}
 	want := []string{
-		"room_started hall", "participant_joined hall/ada", "participant_joined hall/spy", "track_published hall/ada",
+		"room_started hall", "meeting_started hall", "participant_joined hall/ada", "participant_joined hall/spy", "track_published hall/ada",
 		"participant_updated hall/ada", "track_unpublished hall/ada", "participant_left hall/ada DUPLICATE_IDENTITY", "participant_joined hall/ada",
-		"room_updated hall", "participant_left hall/spy MIGRATION", "room_started stage", "participant_joined stage/spy",
-		"participant_left hall/ada PARTICIPANT_REMOVED", "tokens_revoked hall", "room_finished hall ROOM_DELETED",
-		"participant_left stage/spy ROOM_DELETED", "room_finished stage ROOM_DELETED",
+		"room_updated hall", "participant_left hall/spy MIGRATION", "room_started stage", "meeting_started stage", "participant_joined stage/spy",
+		"participant_left hall/ada PARTICIPANT_REMOVED", "meeting_ended hall", "tokens_revoked hall", "room_finished hall ROOM_DELETED",
+		"participant_left stage/spy ROOM_DELETED", "meeting_ended stage", "room_finished stage ROOM_DELETED",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

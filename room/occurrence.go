@@ -16,6 +16,10 @@ const (
 	ParticipantChanged  Occasion = "participant_updated" // Changed says what of it
 	RoomChanged         Occasion = "room_updated"
 	TokensRevoked       Occasion = "tokens_revoked"
+	MeetingStarted      Occasion = "meeting_started" // before the first participant's
+	MeetingEnded        Occasion = "meeting_ended"   // after the last one's
+	WaitingEntered      Occasion = "waiting_joined"  // somebody waits to be let in
+	WaitingDeparted     Occasion = "waiting_left"    // it does not any more, whatever the answer
 )
 
 // An Occurrence is what a backend may want to be told. It is immutable, and
@@ -33,7 +37,7 @@ type Occurrence struct {
 	Participant *Info      // of all but those of rooms
 	Track       *TrackInfo // of tracks
 	Changed     Changed    // of ParticipantChanged
-	Reason      Reason     // of ParticipantDeparted and RoomFinished
+	Reason      Reason     // of ParticipantDeparted, RoomFinished, and WaitingDeparted unless it was let in
 	Revocation  *Revocation
 }
 

@@ -16,7 +16,8 @@ import (
 // an API made it, and what was stated about people in it.
 type record struct {
 	store   store.Store // static
-	listing *listing    // static
+	listing *listing    // static; of rooms with a Liveblocks part
+	days    *listing    // static; of rooms with a Daily part
 	id      string      // static, never reused
 
 	// key is written with the mutexes of Rooms and the record held.
@@ -26,30 +27,24 @@ type record struct {
 	// is guarded by the mutex of Rooms.
 	former []*Room
 
-	// inForce is what [record.parts] returns: a room that has or gets a
-	// Liveblocks part is measured by it. It is written under mu.
-	inForce   atomic.Pointer[parts]
+	// The parts that who comes in is measured by.
+	liveblocks part[store.LiveblocksRoom]
+	daily      part[store.DailyRoom]
+
 	connected atomic.Int64 // when somebody did last, in Unix nanoseconds
 	touched   atomic.Bool  // that is still to be written
 
 	mu      sync.Mutex // a leaf below the room's; guards the following fields
 	people  map[string]*stated
+	said    *sayings           // of single participants, in one life
 	livekit *store.LiveKitRoom // LiveKit's part; not changed but replaced
 	kept    *store.Ticket      // of what made it so, or took it away
 	renamed time.Time          // when a room of this name was given another
-	losses  losses             // of the access list; see there
+	losses  losses             // of what the parts give; see there
 	known   bool               // the store has the record
 	wrote   *store.Ticket      // of the record, when that is not known
 
 	rename *renaming // that the store is not known to have; nil: none
-
-	// Liveblocks' part. What is pointed to is not changed but replaced.
-	part     *store.LiveblocksRoom   // as far as the store is known to have it
-	sent     *store.LiveblocksRoom   // as it was given to the store last
-	partKept *store.Ticket           // of that
-	edits    []*edit                 // on their way, in their order
-	flying   int                     // how many of them the store has
-	held     []*store.LiveblocksRoom // that the store could not take
 }
 
 // A statement is what a server API or a moderator said of a person at one moment.
@@ -59,9 +54,9 @@ type statement struct {
 	life string // of the room, in which it was made
 	by   string
 
-	// takes is what it takes out of what was allowed before, and does not deny:
-	// an access list gives it no longer.
-	takes auth.Rights
+	// takes is what it takes out of what was allowed before, and does not deny: an
+	// access list, or what a room says, gives it no longer.
+	takes loss
 }
 
 // stated is what was stated about a person.
@@ -85,7 +80,7 @@ func (who *stated) ordered() []statement {
 func (who *stated) now(holds func(*statement) bool) (list []statement) {
 	inForce := who.inForce
 	for _, o := range who.orders {
-		if o.statement.takes != 0 {
+		if !o.statement.takes.isZero() {
 			inForce = follow(inForce, o.statement)
 		}
 	}
@@ -105,13 +100,16 @@ func (who *stated) now(holds func(*statement) bool) (list []statement) {
 // allows is what any of the statements allows.
 func (who *stated) allows() (r auth.Rights) {
 	for _, s := range who.ordered() {
-		r |= s.say.Allow
+		r |= gives(s.say)
 	}
 	return r
 }
 
 func (rs *Rooms) newRecord(k key) *record {
-	return &record{store: rs.store, listing: &rs.listing, id: "R_" + rand.Text()[:16], key: k, people: make(map[string]*stated)}
+	rec := &record{store: rs.store, listing: &rs.listing, days: &rs.days, id: "R_" + rand.Text()[:16], key: k, people: make(map[string]*stated)}
+	rec.liveblocks.rec, rec.liveblocks.kind = rec, &listedKind
+	rec.daily.rec, rec.daily.kind = rec, &dailyKind
+	return rec
 }
 
 // holds reports whether a statement counts against a token: while the room's
@@ -127,10 +125,10 @@ func follow(list []statement, later statement) []statement {
 	next := make([]statement, 0, len(list)+1)
 	named := later.say.Allow | later.say.Deny
 	for _, s := range list {
-		s.say.Allow &^= named | later.takes
+		s.say.Allow &^= named
 		s.say.Deny &^= named
-		s.say.ReceiveFromIdentity = without(s.say.ReceiveFromIdentity, later.say.ReceiveFromIdentity)
-		s.say.ReceiveFromParticipant = without(s.say.ReceiveFromParticipant, later.say.ReceiveFromParticipant)
+		s.say = withoutExceptions(s.say, later.say)
+		s.say = taken(s.say, later.takes)
 		if !s.say.IsZero() {
 			next = append(next, s)
 		}
@@ -139,6 +137,20 @@ func follow(list []statement, later statement) []statement {
 		next = append(next, later)
 	}
 	return next
+}
+
+// withoutExceptions takes out of what was said of receiving from somebody in
+// particular what a later say replaces.
+func withoutExceptions(say, later auth.Say) auth.Say {
+	say.ReceiveFromIdentity = without(say.ReceiveFromIdentity, later.ReceiveFromIdentity)
+	say.ReceiveFromParticipant = without(say.ReceiveFromParticipant, later.ReceiveFromParticipant)
+	if later.AllFromIdentity {
+		say.ReceiveFromIdentity, say.AllFromIdentity = nil, false
+	}
+	if later.AllFromParticipant {
+		say.ReceiveFromParticipant, say.AllFromParticipant = nil, false
+	}
+	return say
 }
 
 func without(have, named map[string]auth.Rights) map[string]auth.Rights {
@@ -307,16 +319,16 @@ func (rec *record) settle(last *order) (again *order) {
 	return rec.orderLocked(who, last.identity, statement{}, false)
 }
 
-// take takes rights out of what was allowed to a person, at once; nil: none of
-// them was. They are not denied.
-func (rec *record) take(identity string, taken auth.Rights) *order {
+// take takes what a person loses out of what was allowed to it, at once; nil: none of
+// it was. It is not denied.
+func (rec *record) take(identity string, lost loss) *order {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	who := rec.people[identity]
-	if who == nil || who.allows()&taken == 0 {
+	if who == nil || lost.isZero() || !slices.ContainsFunc(who.ordered(), func(s statement) bool { return lost.concerns(s.say) }) {
 		return nil
 	}
-	return rec.orderLocked(who, identity, statement{takes: taken}, false)
+	return rec.orderLocked(who, identity, statement{takes: lost}, false)
 }
 
 // allowed is to whom something was allowed.
@@ -371,12 +383,13 @@ func (rec *record) empty() bool {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	known, err := rec.settledLocked()
-	return rec.blankLocked() && rec.part == nil && len(rec.edits) == 0 && rec.partKeptLocked() && known && err == nil
+	return rec.blankLocked() && known && err == nil && rec.liveblocks.vacantLocked() && rec.liveblocks.keptLocked() &&
+		rec.daily.vacantLocked() && rec.daily.keptLocked()
 }
 
 // blankLocked reports whether there is nothing for the store to keep.
 func (rec *record) blankLocked() bool {
-	return rec.livekit == nil && rec.sent == nil && rec.renamed.IsZero() && len(rec.people) == 0
+	return rec.livekit == nil && rec.liveblocks.sent == nil && rec.daily.sent == nil && rec.renamed.IsZero() && len(rec.people) == 0
 }
 
 // settledLocked reports whether it is known that the store has LiveKit's part as
@@ -410,9 +423,9 @@ func (rec *record) leave() (t *store.Ticket, again bool) {
 
 func (rec *record) recordLocked() *store.Room {
 	r := &store.Room{ID: rec.id, Project: rec.key.project, Name: rec.key.name, LiveKit: rec.livekit, Renamed: rec.renamed,
-		Losses: rec.losses.kept()}
-	if rec.sent != nil {
-		part := *rec.sent
+		Losses: rec.losses.kept(), Daily: rec.daily.sent}
+	if rec.liveblocks.sent != nil {
+		part := *rec.liveblocks.sent
 		part.LastConnection = rec.lastConnection()
 		r.Liveblocks = &part
 	}
@@ -491,8 +504,12 @@ func (rs *Rooms) load() error {
 		if rec.livekit == nil {
 			rec.livekit = r.LiveKit
 		}
-		if part := r.Liveblocks; part != nil && (rec.sent == nil || rec.sent.Revision < part.Revision) {
-			rec.sent = part
+		if part := r.Liveblocks; part != nil && (rec.liveblocks.sent == nil || rec.liveblocks.sent.Revision < part.Revision) {
+			rec.liveblocks.sent = part
+		}
+		if part := r.Daily; part != nil && (rec.daily.sent == nil || rec.daily.sent.Created.Before(part.Created) ||
+			rec.daily.sent.ID == part.ID && rec.daily.sent.Revision < part.Revision) {
+			rec.daily.sent = part
 		}
 		rec.renamed = later(rec.renamed, r.Renamed)
 		if len(r.Losses) > 0 {
@@ -552,14 +569,11 @@ func (rs *Rooms) load() error {
 	rs.mu.Lock() // their timers run already
 	defer rs.mu.Unlock()
 	for k, rec := range rs.records {
-		if part := rec.sent; part != nil {
-			if at := part.LastConnection; !at.IsZero() {
-				rec.connected.Store(at.UnixNano())
-			}
-			rec.part = part
-			rec.planLocked()
-			rec.indexLocked(nil)
+		if part := rec.liveblocks.sent; part != nil && !part.LastConnection.IsZero() {
+			rec.connected.Store(part.LastConnection.UnixNano())
 		}
+		rec.liveblocks.adoptLocked()
+		rec.daily.adoptLocked()
 		if part := rec.livekit; part != nil {
 			rs.bringLocked(k, rec, part, part.SID) // its life goes on
 		}

@@ -2,6 +2,8 @@ package room
 
 import (
 	"errors"
+	"math/rand/v2"
+	"time"
 
 	"usher/auth"
 )
@@ -9,7 +11,7 @@ import (
 // refreshLocked makes the batch push a refreshed token to p: one, however many
 // changes come before it is signed.
 func (p *Participant) refreshLocked(b *Batch) {
-	if p.refreshDue || !p.refreshable() {
+	if p.refreshDue || p.waiting || !p.refreshable() {
 		return
 	}
 	p.refreshDue = true
@@ -21,6 +23,28 @@ func (p *Participant) refreshLocked(b *Batch) {
 func (p *Participant) refreshable() bool {
 	return p.rooms.cfg.Refresh != nil && p.grant.Format != nil && p.grant.Claims != nil && !p.listener.restate
 }
+
+// renewLaterLocked has p get a refreshed token from time to time.
+func (p *Participant) renewLaterLocked() {
+	if !p.refreshable() {
+		return
+	}
+	if p.renewal == nil {
+		p.renewal = &alarm{p: p, do: renew}
+	}
+	p.rooms.wheel.set(p.renewal, time.Now().Add(jittered(p.rooms.cfg.RefreshInterval)))
+}
+
+func renew(b *Batch, p *Participant) {
+	p.renewLaterLocked()
+	if p.connected {
+		p.refreshLocked(b)
+	}
+}
+
+// jittered spreads refreshes, so that those who joined together do not refresh
+// together. It does not exceed d.
+func jittered(d time.Duration) time.Duration { return d - rand.N(d/10+1) }
 
 // Refresh pushes a refreshed token to p.
 func (p *Participant) Refresh(b *Batch) {
@@ -61,12 +85,19 @@ func (p *Participant) refreshToken(b *Batch) {
 	}
 }
 
+// currentLocked is what a token tells of p. Of somebody who waits it is what one would
+// tell if it were let in now.
 func (p *Participant) currentLocked() auth.Current {
-	return auth.Current{
+	now := auth.Current{
 		Session: p.SID, Room: p.room.Name, Identity: p.Identity, Name: p.info.Name,
 		Metadata: p.info.Metadata, Attributes: p.info.Attributes, Permission: p.permission,
-		Base: p.base,
+		Base: p.base, EjectAt: p.info.EjectAt,
 	}
+	if p.waiting {
+		now.Metadata, now.Attributes, now.Permission = p.grant.Metadata, p.grant.Attributes, p.info.Permission
+		now.EjectAt, _ = p.room.stayLocked(p.grant, time.Now())
+	}
+	return now
 }
 
 // checkRefreshable reports whether tokens could still tell the participants'

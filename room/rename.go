@@ -12,7 +12,8 @@ import (
 // people and LiveKit's part. What was revoked in it is refused by the new name from
 // the start, and by the old one still: each is lifted by itself. The life ends:
 // everybody in it is told the new name ([CauseRenamed]). A room of the old name is
-// not made again by tokens issued until now; a server API may.
+// not made again by tokens issued until now; a server API may. A Daily part goes
+// along: then the name has to be one that Daily has, see [CheckDailyName].
 //
 // With [ErrUnavailable] the room has the new name, but perhaps only until the
 // next start. Its other errors are [ErrNotFound], [ErrExists] when there is a room
@@ -70,6 +71,11 @@ func (rs *Rooms) switchNames(b *Batch, from, to key) (rec, left *record, err err
 	case rs.rooms[to] != nil || taken != nil && !taken.vacant():
 		return nil, nil, ErrExists
 	}
+	if rec.daily.inForce.Load() != nil { // or will have one
+		if err := CheckDailyName(to.name); err != nil {
+			return nil, nil, err
+		}
+	}
 	left = rs.newRecord(from)
 	left.renamed = time.Now()
 	next := &renaming{index: &rs.revocations, fresh: left, left: []*record{left}}
@@ -124,7 +130,7 @@ func (rec *record) vacant() bool {
 			return false
 		}
 	}
-	return rec.livekit == nil && rec.part == nil && len(rec.edits) == 0
+	return rec.livekit == nil && rec.liveblocks.vacantLocked() && rec.daily.vacantLocked()
 }
 
 // takeOverLocked gives the record another key, and takes over what was stated under

@@ -29,7 +29,7 @@ type Call struct {
 
 // deniable is the names that permissions have in denials.
 var deniable = []string{"canPublish", "canPublishSources", "canPublishData", "canSubscribe",
-	"canUpdateOwnMetadata", "canUpdatePresence", "canWriteStorage", "hidden", "roomAdmin"}
+	"canUpdateOwnMetadata", "canUpdatePresence", "canWriteStorage", "hidden", "roomAdmin", "owner", "lobby"}
 
 // beforeLock runs between a message's parsing and the room's lock, where
 // nothing may have been decided yet. It is nil but in tests, which force a
@@ -112,10 +112,14 @@ func (p *Participant) beginLocked(c Call) error {
 	return nil
 }
 
-// settledLocked checks that the client knows in which room it is.
+// settledLocked checks that p is in the room, and that its client knows in which.
 func (p *Participant) settledLocked(kind string) error {
-	if p.arrival != 0 && kind != "leave" {
+	switch {
+	case kind == "leave":
+	case p.arrival != 0:
 		return ErrMoved
+	case p.waiting && kind != "updateMetadata":
+		return errWaits
 	}
 	return nil
 }
@@ -154,7 +158,12 @@ func (p *Participant) replyLocked(c Call, kind string, reply Reply, err error) e
 	if reply.Participant != nil {
 		size += reply.Participant.size()
 	}
-	p.listener.send(c.Batch, newFrame(counted, &reply, size))
+	class := counted
+	if p.waiting { // its client begins to count when it is let in
+		class = control
+		p.uncounted++
+	}
+	p.listener.send(c.Batch, newFrame(class, &reply, size))
 	return nil
 }
 
@@ -202,15 +211,19 @@ func (p *Participant) Ack(c Call, received uint64) error {
 	if p.generation != c.Generation || p.final != nil {
 		return ErrFenced
 	}
+	if received <= p.uncounted && (p.arrival == 0 || received < p.arrival) {
+		return nil // it may be about what came before p was let in; a later one tells as much
+	}
 	o := p.listener.outbox
 	o.mu.Lock()
 	ok := o.ackLocked(received)
 	o.mu.Unlock()
-	if ok && received >= p.arrival {
-		p.arrival = 0
-	}
 	if !ok {
 		return p.replyLocked(c, "ack", Reply{}, &InvalidError{"ack: more frames than were sent"})
+	}
+	p.uncounted = 0
+	if received >= p.arrival {
+		p.arrival = 0
 	}
 	return nil
 }
@@ -363,12 +376,15 @@ func (p *Participant) UpdateMetadata(c Call, ch Change) error {
 	r := p.room
 	var own []*Participant
 	r.mu.Lock()
-	if p.permission.Allows(auth.UpdateOwnMetadata) { // who may not costs nothing
+	if p.permission.Allows(auth.UpdateOwnMetadata) || p.renamesLocked() { // who may not costs nothing
 		own = []*Participant{p}
 	}
 	r.mu.Unlock()
 	problem := r.checkRefreshable(own, ch)
 	return p.do(c, "updateMetadata", func() (Reply, error) {
+		if p.waiting {
+			return Reply{}, r.renameWaiterLocked(c.Batch, p, ch, problem)
+		}
 		if err := p.needLocked(auth.UpdateOwnMetadata, "canUpdateOwnMetadata"); err != nil {
 			return Reply{}, err
 		}

@@ -72,10 +72,8 @@ func (rs *Rooms) Resume(b *Batch, m Resumption) (p *Participant, generation uint
 	}
 	p.attempt = max(p.attempt, m.Attempt)
 	p.generation++
-	if p.grace != nil {
-		p.grace.Stop()
-		p.grace = nil
-	}
+	p.uncounted = 0
+	rs.wheel.stop(p.grace)
 	back := !p.connected
 	p.connected = true
 	r.announceLocked(b) // the snapshot may show what is pending
@@ -110,6 +108,7 @@ func (rs *Rooms) Resume(b *Batch, m Resumption) (p *Participant, generation uint
 		r.stateChangedLocked(b, p)
 	}
 	p.refreshLocked(b)
+	p.renewLaterLocked()
 	outcome := "snapshot"
 	if recovered {
 		outcome = "recovered"
@@ -120,16 +119,14 @@ func (rs *Rooms) Resume(b *Batch, m Resumption) (p *Participant, generation uint
 
 // awaitLocked ends p when it has not come back within the grace period.
 func (p *Participant) awaitLocked() {
-	r, waiting := p.room, p.generation
-	p.grace = time.AfterFunc(r.rooms.cfg.Grace, func() {
-		b := r.rooms.Batch()
-		r.mu.Lock()
-		if p.final == nil && p.generation == waiting {
-			r.evictLocked(b, p, Final{Reason: ConnectionTimeout, Cause: CausePingTimeout})
-		}
-		r.mu.Unlock()
-		b.Flush()
-	})
+	if p.grace == nil {
+		p.grace = &alarm{p: p, do: graceOver}
+	}
+	p.rooms.wheel.set(p.grace, time.Now().Add(p.rooms.cfg.Grace))
+}
+
+func graceOver(b *Batch, p *Participant) {
+	p.room.evictLocked(b, p, Final{Reason: ConnectionTimeout, Cause: CausePingTimeout})
 }
 
 // epitaph says how a session that is no more ended.
@@ -169,12 +166,12 @@ func (p *Participant) Disconnected(b *Batch, generation uint32, cut bool) {
 	if dirty {
 		b.add(o)
 	}
-	if r.rooms.stopping.Load() {
+	if r.rooms.stopping.Load() && !p.waiting {
 		// Everybody goes. Telling each of each would be a storm for nothing.
 		r.departLocked(b, p, Final{Reason: ServerShutdown, Cause: CauseShutdown})
 		return
 	}
-	if !cut || !o.replay {
+	if !cut || !o.replay || p.waiting {
 		r.evictLocked(b, p, Final{Reason: ClientInitiated, Cause: CauseLeft})
 		return
 	}

@@ -2,6 +2,7 @@ package room
 
 import (
 	"cmp"
+	"container/heap"
 	"crypto/rand"
 	"fmt"
 	"maps"
@@ -23,6 +24,10 @@ type Revocation struct {
 	Identity string
 	TokenID  string
 	KeyID    string
+	// Naming says that of Room only tokens are meant that name it themselves: not
+	// those that open other rooms as well, nor what was refreshed from them, see
+	// [auth.Grant.Roams].
+	Naming bool
 
 	Until   time.Time // tokens issued until then are refused, besides those shown; zero: none
 	Made    time.Time
@@ -43,11 +48,17 @@ const leeway = time.Minute
 // scope is which tokens a revocation is about. Rooms go by their name, so that
 // it holds when a room of that name is made again. When a room gets another name
 // what is refused there is refused by that name, too.
-type scope struct{ project, room, identity, tokenID, keyID string }
+type scope struct {
+	project, room, identity, tokenID, keyID string
+	naming                                  bool
+}
 
 func (rv *Revocation) scope() scope {
-	return scope{rv.Project, rv.Room, rv.Identity, rv.TokenID, rv.KeyID}
+	return scope{rv.Project, rv.Room, rv.Identity, rv.TokenID, rv.KeyID, rv.Naming}
 }
+
+// names reports whether it is the token itself that names the room.
+func names(g *auth.Grant, room string) bool { return g.Room == room && !g.Roams }
 
 // check reports what is wrong with the scope of a revocation.
 func (rv *Revocation) check() error {
@@ -59,6 +70,9 @@ func (rv *Revocation) check() error {
 	}
 	if rv.Project == "" || named != 1 {
 		return &InvalidError{"a revocation names an identity, a room or both, or a token id, or a key id"}
+	}
+	if rv.Naming && (rv.Room == "" || rv.Identity != "") {
+		return &InvalidError{"a revocation of the tokens that name a room names that room and nobody"}
 	}
 	if rv.Until.Year() > 9999 || rv.Expires.Year() > 9999 {
 		return &InvalidError{"the times of a revocation are in this millennium or the next few"}
@@ -77,6 +91,8 @@ type revocations struct {
 
 	mu    sync.Mutex // guards the following fields
 	byID  map[string]*revoked
+	due   dueList                       // those that run out, each once
+	going []*revoked                    // that have run out, until the store has forgotten them
 	index map[scope]*revoked            // one for each scope: later ones are added to it
 	rooms map[key]map[*revoked]struct{} // those that name a room
 }
@@ -84,6 +100,7 @@ type revocations struct {
 // enterLocked puts a revocation in force.
 func (rs *revocations) enterLocked(r *revoked) {
 	rs.byID[r.ID], rs.index[r.scope()] = r, r
+	rs.dueLocked(r)
 	if r.Room == "" {
 		return
 	}
@@ -92,6 +109,35 @@ func (rs *revocations) enterLocked(r *revoked) {
 		rs.rooms[k] = make(map[*revoked]struct{})
 	}
 	rs.rooms[k][r] = struct{}{}
+}
+
+// dueLocked has a revocation that runs out be looked at then. That may be put off
+// meanwhile, and is never brought forward.
+func (rs *revocations) dueLocked(r *revoked) {
+	if !r.due && !r.Expires.IsZero() {
+		r.due = true
+		heap.Push(&rs.due, dueAt{r.Expires, r})
+	}
+}
+
+// dueList is a heap: what runs out first is the first.
+type dueList []dueAt
+
+type dueAt struct {
+	at time.Time
+	r  *revoked
+}
+
+func (l dueList) Len() int           { return len(l) }
+func (l dueList) Less(i, j int) bool { return l[i].at.Before(l[j].at) }
+func (l dueList) Swap(i, j int)      { l[i], l[j] = l[j], l[i] }
+func (l *dueList) Push(d any)        { *l = append(*l, d.(dueAt)) }
+func (l *dueList) Pop() any {
+	last := len(*l) - 1
+	d := (*l)[last]
+	(*l)[last] = dueAt{}
+	*l = (*l)[:last]
+	return d
 }
 
 // leaveLocked takes one out of force.
@@ -124,6 +170,7 @@ func (rs *revocations) rename(from, to key) (ids []string) {
 		} else {
 			there.absorb(r)
 			there.gone = nil
+			rs.dueLocked(there)
 		}
 		there.version++
 		ids = append(ids, there.ID)
@@ -162,6 +209,7 @@ type revoked struct {
 	version  uint64
 	ticket   *store.Ticket // of what was written last
 	gone     *store.Ticket // of its end, when it has run out
+	due      bool          // it is in the list of those that run out
 }
 
 // shown is tokens that a revocation refuses whatever their times.
@@ -178,7 +226,7 @@ func (rs *revocations) init(s store.Store, life, refreshed time.Duration) {
 func (rs *revocations) load(s store.Store) error {
 	return store.LoadRevocations(s, func(r *store.Revocation) error {
 		rv := &revoked{Revocation: Revocation{ID: r.ID, Project: r.Project, Room: r.Room, Identity: r.Identity, TokenID: r.TokenID,
-			KeyID: r.KeyID, Made: r.Made, By: r.By, Reason: r.Reason, Expires: r.Expires}, second: r.Until,
+			KeyID: r.KeyID, Naming: r.Naming, Made: r.Made, By: r.By, Reason: r.Reason, Expires: r.Expires}, second: r.Until,
 			tokens: setOf(r.Tokens), sessions: setOf(r.Sessions)}
 		rv.tell()
 		if err := rv.check(); err != nil {
@@ -228,6 +276,19 @@ func (rv *revoked) tell() {
 func (rs *revocations) add(rv Revocation, what shown) (Revocation, *store.Ticket) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
+	r := rs.extendLocked(rv, what)
+	r.ticket = rs.store.Commit(r.record().Put())
+	return r.Revocation, r.ticket
+}
+
+// extend is add without the store: whoever calls it has to see to that, with commit.
+func (rs *revocations) extend(rv Revocation, what shown) Revocation {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return rs.extendLocked(rv, what).Revocation
+}
+
+func (rs *revocations) extendLocked(rv Revocation, what shown) *revoked {
 	r := rs.index[rv.scope()]
 	fresh := r == nil
 	if fresh {
@@ -263,8 +324,21 @@ func (rs *revocations) add(rv Revocation, what shown) (Revocation, *store.Ticket
 		r.Expires = later(r.Expires, expires)
 	}
 	r.gone = nil
-	r.ticket = rs.store.Commit(r.record().Put())
-	return r.Revocation, r.ticket
+	rs.dueLocked(r)
+	return r
+}
+
+// until is the last second in which tokens that name a room were revoked with it.
+func (rs *revocations) until(k key) (second int64) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	second = never
+	for r := range rs.rooms[k] {
+		if r.Identity == "" {
+			second = max(second, r.second)
+		}
+	}
+	return second
 }
 
 func later(a, b time.Time) time.Time {
@@ -292,7 +366,7 @@ func (rs *revocations) kept(s scope) bool {
 }
 
 func (r *revoked) record() *store.Revocation {
-	return &store.Revocation{ID: r.ID, Project: r.Project, Room: r.Room, Identity: r.Identity, TokenID: r.TokenID, KeyID: r.KeyID,
+	return &store.Revocation{ID: r.ID, Project: r.Project, Room: r.Room, Identity: r.Identity, TokenID: r.TokenID, KeyID: r.KeyID, Naming: r.Naming,
 		Until: r.second, Tokens: slices.Collect(maps.Keys(r.tokens)), Sessions: slices.Collect(maps.Keys(r.sessions)),
 		Made: r.Made, By: r.By, Reason: r.Reason, Expires: r.Expires}
 }
@@ -305,21 +379,24 @@ func (rs *revocations) refuses(project, room string, g *auth.Grant) bool {
 	if len(rs.index) == 0 {
 		return false
 	}
-	if id := g.Identity; id != "" && (rs.index[scope{project, room, id, "", ""}].refuses(g) || rs.index[scope{project, "", id, "", ""}].refuses(g)) {
+	if id := g.Identity; id != "" && (rs.index[scope{project: project, room: room, identity: id}].refuses(g) || rs.index[scope{project: project, identity: id}].refuses(g)) {
 		return true
 	}
-	if room != "" && rs.index[scope{project, room, "", "", ""}].refuses(g) {
+	if room != "" && rs.index[scope{project: project, room: room}].refuses(g) {
+		return true
+	}
+	if room != "" && names(g, room) && rs.index[scope{project: project, room: room, naming: true}].refuses(g) {
 		return true
 	}
 	for _, id := range [...]string{g.TokenID, g.FirstTokenID()} {
-		if id != "" && rs.index[scope{project, "", "", id, ""}] != nil {
+		if id != "" && rs.index[scope{project: project, tokenID: id}] != nil {
 			return true // whenever it was issued
 		}
 	}
 	// Only of the last key is it known when it signed: g itself. Those before may
 	// have signed as early as the first token was issued.
 	for _, id := range g.KeyIDs() {
-		switch r := rs.index[scope{project, "", "", "", id}]; {
+		switch r := rs.index[scope{project: project, keyID: id}]; {
 		case r == nil:
 		case g.Origin != nil && id != g.Origin.KeyID && !slices.Contains(g.Origin.KeyIDs, id):
 			if _, ok := r.tokens[g.TokenHash]; ok || g.Issued.Unix() <= r.second {
@@ -351,25 +428,37 @@ func (r *revoked) refuses(g *auth.Grant) bool {
 	return false
 }
 
-// sweep forgets what no valid token is old enough for.
+// sweep forgets what no valid token is old enough for. It looks at nothing else, for
+// whoever joins waits for it.
 func (rs *revocations) sweep(now time.Time) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	for _, r := range rs.byID {
+	rs.going = slices.DeleteFunc(rs.going, func(r *revoked) bool {
+		if r.gone == nil || rs.byID[r.ID] != r {
+			return true // it was made again, or lifted
+		}
+		select {
+		case <-r.gone.Done():
+		default:
+			return false // it is on its way
+		}
+		if r.gone.Wait() == nil {
+			rs.leaveLocked(r)
+			return true
+		}
+		r.gone = rs.store.Commit(r.record().Delete()) // again
+		return false
+	})
+	for len(rs.due) > 0 && now.After(rs.due[0].at) {
+		r := heap.Pop(&rs.due).(dueAt).r
+		r.due = false
 		switch {
-		case r.gone != nil:
-			select {
-			case <-r.gone.Done():
-			default:
-				continue // it is on its way
-			}
-			if r.gone.Wait() == nil {
-				rs.leaveLocked(r)
-				continue
-			}
-			fallthrough // again
+		case rs.byID[r.ID] != r || r.gone != nil:
 		case !r.Expires.IsZero() && now.After(r.Expires):
 			r.gone = rs.store.Commit(r.record().Delete())
+			rs.going = append(rs.going, r)
+		default:
+			rs.dueLocked(r)
 		}
 	}
 }
@@ -446,16 +535,59 @@ func (r *Room) revokedLocked(b *Batch, rv Revocation) (what shown) {
 	if r.closed {
 		return what
 	}
-	for _, p := range r.membersLocked() {
-		if p.grant == nil || rv.Identity != "" && p.Identity != rv.Identity {
-			continue
+	refused := func(p *Participant) bool {
+		if p.grant == nil || rv.Identity != "" && p.Identity != rv.Identity || !r.rooms.revocations.refuses(r.Project, r.Name, p.grant) {
+			return false
 		}
-		if r.rooms.revocations.refuses(r.Project, r.Name, p.grant) {
-			what.add(p, rv.Until)
-			r.evictLocked(b, p, Final{Reason: ParticipantRemoved, Cause: CauseRevoked})
+		what.add(p, rv.Until)
+		return true
+	}
+	final := Final{Reason: ParticipantRemoved, Cause: CauseRevoked}
+	for _, p := range r.membersLocked() {
+		if refused(p) {
+			r.evictLocked(b, p, final)
+		}
+	}
+	for _, p := range r.waitersLocked() {
+		if refused(p) {
+			r.dismissWaiterLocked(b, p, final)
 		}
 	}
 	return what
+}
+
+// revokeNaming revokes the tokens that name a room whose Daily part is to be
+// deleted, by the name that it has: nobody comes in with one from here on. It is not
+// written yet. Whose token says that it was issued later, and who has come with one,
+// is refused as well.
+func (rs *Rooms) revokeNaming(rec *record, now time.Time) (made []Revocation) {
+	var before string
+	for name := rec.name(); name.name != before; name = rec.name() { // it may be renamed meanwhile
+		before = name.name
+		rv := Revocation{Project: name.project, Room: name.name, Naming: true, Until: now, Made: now, Reason: "the room was deleted"}
+		// Tokens that were made after it was deleted before, in this very second, say
+		// the next one, see [Rooms.RevokedUntil]. Nobody signs for later than aheadAtMost.
+		if last := rs.revocations.until(name); last != never && last >= now.Unix() {
+			rv.Until = time.Unix(min(last+1, now.Add(aheadAtMost).Unix()), 0)
+		}
+		rv = rs.revocations.extend(rv, rs.early.reached(rv))
+		made = append(made, rv)
+	}
+	return made
+}
+
+// aheadAtMost is how far deletions of one name, one after the other, go ahead of the
+// clock: less than tokens may, or there would be none for the room for a while.
+const aheadAtMost = 50 * time.Second
+
+// RevokedUntil is the last second in which tokens that name a room were revoked with
+// it, when it was deleted by Daily's API or by a revocation: a token that is to be
+// good for the room has to be issued later. The zero time: none were.
+func (rs *Rooms) RevokedUntil(project, room string) time.Time {
+	if second := rs.revocations.until(key{project, room}); second != never {
+		return time.Unix(second, 0)
+	}
+	return time.Time{}
 }
 
 // with is what either refuses.

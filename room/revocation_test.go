@@ -431,6 +431,52 @@ func TestRevocationsRunOut(t *testing.T) {
 	})
 }
 
+// One that has run out and is made again before the store has forgotten it stays, for
+// as long as the later one, and so does one whose end could not be written.
+func TestRevocationsThatAreMadeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlowStore(t)
+		h := start(t, room.Config{AutoCreate: true, Store: s, TokenLife: time.Hour})
+		count := func() int {
+			b := h.rooms.Batch()
+			h.rooms.Sweep(b)
+			synctest.Wait()
+			h.rooms.Sweep(b)
+			b.Flush()
+			return len(h.rooms.Revocations("test", ""))
+		}
+		bob := room.Revocation{Identity: "bob", Until: time.Now()}
+		h.revoke(bob)
+		h.revoke(room.Revocation{Identity: "eve", Until: time.Now()})
+		time.Sleep(30 * time.Minute)
+		bob.Until = time.Now() // its end is put off
+		h.revoke(bob)
+		time.Sleep(40 * time.Minute)
+		if n := count(); n != 1 {
+			t.Errorf("%d in force, want bob's", n)
+		}
+		time.Sleep(30 * time.Minute)
+		h.rooms.Sweep(h.rooms.Batch()) // it runs out
+		bob.Until = time.Now()
+		h.revoke(bob)
+		for range 3 {
+			if n := count(); n != 1 {
+				t.Errorf("%d in force after it was made again", n)
+			}
+		}
+		time.Sleep(2 * time.Hour)
+		s.mu.Lock()
+		failures := 1
+		s.fails = func() bool { failures--; return failures >= 0 }
+		s.mu.Unlock()
+		count()
+		if n := count(); n != 0 {
+			t.Errorf("%d in force in the end", n)
+		}
+		h.stop()
+	})
+}
+
 // Whatever a broken disk left undone is done when it is asked for again, or,
 // of a room, by itself: nothing comes back with the next start.
 func TestAgainOnceTheDiskWorks(t *testing.T) {

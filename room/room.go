@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"usher/auth"
@@ -39,9 +40,10 @@ type Room struct {
 	mu       sync.Mutex // guards the following fields
 	closed   bool
 	started  bool          // somebody has joined, or an API made it
+	unused   time.Time     // until then it stays open for the first member; zero: somebody has come
 	ended    *store.Ticket // when it was closed: that the next start knows of it
 	settings auth.RoomConfig
-	created  time.Time
+	created  time.Time // when it was started: nobody is to know that somebody waited before
 
 	participants map[string]*Participant // by sid; all members
 	people       map[string]*person      // by identity
@@ -55,6 +57,13 @@ type Room struct {
 	occurrences uint64 // told to the observer
 	nonces      map[string]time.Time
 	calls       map[string]*remoteCall // that wait for their reply
+	lobby       lobby
+	meeting     Meeting
+	data        SessionData
+	shared      atomic.Uint64       // counts the changes of data
+	banned      map[string]struct{} // identities
+	arriving    bool                // somebody is about to be a member
+	daily       bool                // it has had a Daily part
 
 	epoch   string
 	seq     uint64
@@ -90,6 +99,7 @@ func newRoom(rs *Rooms, k key, rec *record, cfg auth.RoomConfig) *Room {
 		participants: make(map[string]*Participant), people: make(map[string]*person),
 	}
 	r.mu.Lock()
+	r.unused = r.created.Add(cfg.EmptyTimeout)
 	r.idle = time.AfterFunc(cfg.EmptyTimeout, r.expire)
 	r.mu.Unlock()
 	return r
@@ -107,9 +117,9 @@ func (r *Room) Summary() Summary {
 func (r *Room) summaryLocked() Summary {
 	return Summary{
 		ID: r.ID, Name: r.Name, Metadata: r.settings.Metadata,
-		NumParticipants: r.shown, NumPublishers: r.publishers, MaxParticipants: r.settings.MaxParticipants,
+		NumParticipants: r.shown, NumPublishers: r.publishers, MaxParticipants: r.capLocked(),
 		EmptyTimeout: r.settings.EmptyTimeout, DepartureTimeout: r.settings.DepartureTimeout,
-		CreatedAt: r.created, Recording: r.recorders > 0,
+		CreatedAt: r.created, Recording: r.recorders > 0, Meeting: r.meeting, Daily: r.hadDailyLocked(),
 	}
 }
 
@@ -138,17 +148,22 @@ func (r *Room) Delete(b *Batch) error {
 // abandonLocked ends a room that whoever made it may not enter, unless others
 // have come in the meantime.
 func (r *Room) abandonLocked(b *Batch, made bool) {
-	if made && !r.started && r.reserved == 0 {
+	if made && !r.started && r.reserved == 0 && len(r.lobby.waiters) == 0 {
 		r.closeLocked(b, Final{Reason: RoomDeleted, Cause: CauseRoomDeleted})
 	}
 }
 
 // startLocked notes that there is something in the room.
 func (r *Room) startLocked() {
-	if !r.started {
-		r.started = true
-		r.observeLocked(&Occurrence{Occasion: RoomStarted})
+	if r.started {
+		return
 	}
+	r.started, r.created = true, time.Now()
+	r.unused = r.created.Add(r.settings.EmptyTimeout)
+	if r.keeping == 0 {
+		r.idle.Reset(r.settings.EmptyTimeout)
+	}
+	r.observeLocked(&Occurrence{Occasion: RoomStarted})
 }
 
 // close ends the room's life and all sessions in it.
@@ -176,6 +191,9 @@ func (r *Room) closeLocked(b *Batch, final Final) {
 func (r *Room) endLocked(b *Batch, final Final, told bool) {
 	r.closed = true
 	r.idle.Stop()
+	for _, p := range r.waitersLocked() {
+		r.dismissWaiterLocked(b, p, final)
+	}
 	for _, p := range r.membersLocked() {
 		r.departLocked(b, p, final)
 	}
@@ -200,8 +218,16 @@ func (r *Room) membersLocked() []*Participant {
 // restLocked arms the timer that ends an abandoned room, when p was the last
 // one to keep it open.
 func (r *Room) restLocked(p *Participant) {
-	if !p.dependent && r.keeping == 0 {
-		r.idle.Reset(r.settings.DepartureTimeout)
+	if !p.dependent {
+		r.idleLocked()
+	}
+}
+
+// idleLocked arms that timer, unless somebody keeps the room open. Whoever waited, or
+// was on its way here, leaves a room in which nobody has been the time that it had.
+func (r *Room) idleLocked() {
+	if r.keeping == 0 && !r.closed {
+		r.idle.Reset(max(time.Until(r.unused), r.settings.DepartureTimeout))
 	}
 }
 
@@ -252,13 +278,10 @@ func (r *Room) dismissLocked(b *Batch, p *Participant, final Final) {
 func (r *Room) unseatLocked(p *Participant, final Final) {
 	p.final = &final
 	p.generation++
-	if p.grace != nil {
-		p.grace.Stop()
-		p.grace = nil
-	}
-	if p.lease != nil {
-		p.lease.timer.Stop()
-	}
+	r.rooms.wheel.stop(p.grace)
+	r.rooms.wheel.stop(p.stay)
+	r.rooms.wheel.stop(p.renewal)
+	r.rooms.wheel.stop(p.lease)
 	delete(r.participants, p.SID)
 	p.person.participants = slices.DeleteFunc(p.person.participants, func(q *Participant) bool { return q == p })
 	r.tidyLocked(p.person)
@@ -267,9 +290,9 @@ func (r *Room) unseatLocked(p *Participant, final Final) {
 		if len(p.tracks) > 0 {
 			r.publishers--
 		}
-		if !p.dependent {
-			r.occupied--
-		}
+	}
+	if p.occupies(p.permission) {
+		r.occupied--
 	}
 	if !p.dependent {
 		r.keeping--
@@ -286,6 +309,7 @@ func (r *Room) unseatLocked(p *Participant, final Final) {
 func (r *Room) goneLocked(b *Batch, p *Participant, final Final) {
 	r.rooms.metrics.leaves.WithLabelValues(string(final.Reason)).Inc()
 	r.observeLocked(&Occurrence{Occasion: ParticipantDeparted, Participant: p.info, Reason: final.Reason})
+	r.partLocked()
 	if r.rooms.watched() {
 		b.later(func() {
 			r.rooms.cfg.Log.Debug("participant left", "project", r.Project, "room", r.Name,
@@ -297,6 +321,10 @@ func (r *Room) goneLocked(b *Batch, p *Participant, final Final) {
 // evictLocked takes p out of the room and tells the others.
 func (r *Room) evictLocked(b *Batch, p *Participant, final Final) {
 	if p.final != nil {
+		return
+	}
+	if p.waiting {
+		r.dismissWaiterLocked(b, p, final)
 		return
 	}
 	for _, f := range slices.Clone(p.tracks) {
@@ -315,49 +343,6 @@ func (r *Room) missLocked(b *Batch, p *Participant, final Final) {
 		r.recountLocked()
 	}
 	r.restLocked(p)
-}
-
-// A numbered event is one of those that everybody in the room sees.
-type numbered interface {
-	Event
-	number(uint64)
-	seq() uint64
-	size() int
-}
-
-func (e *ParticipantJoined) number(n uint64)  { e.Seq = n }
-func (e *ParticipantLeft) number(n uint64)    { e.Seq = n }
-func (e *ParticipantUpdated) number(n uint64) { e.Seq = n }
-func (e *Changes) number(n uint64)            { e.Seq = n }
-func (e *TrackPublished) number(n uint64)     { e.Seq = n }
-func (e *TrackUnpublished) number(n uint64)   { e.Seq = n }
-func (e *TrackMuted) number(n uint64)         { e.Seq = n }
-func (e *RoomUpdated) number(n uint64)        { e.Seq = n }
-
-func (e *ParticipantJoined) seq() uint64  { return e.Seq }
-func (e *ParticipantLeft) seq() uint64    { return e.Seq }
-func (e *ParticipantUpdated) seq() uint64 { return e.Seq }
-func (e *Changes) seq() uint64            { return e.Seq }
-func (e *TrackPublished) seq() uint64     { return e.Seq }
-func (e *TrackUnpublished) seq() uint64   { return e.Seq }
-func (e *TrackMuted) seq() uint64         { return e.Seq }
-func (e *RoomUpdated) seq() uint64        { return e.Seq }
-
-func (e *ParticipantJoined) size() int  { return e.Participant.size() }
-func (e *ParticipantLeft) size() int    { return 64 + len(e.Identity) }
-func (e *ParticipantUpdated) size() int { return e.Participant.size() }
-func (e *TrackPublished) size() int {
-	return 128 + len(e.Identity) + len(e.Track.Codec) + len(e.Track.Name)
-}
-func (e *TrackUnpublished) size() int { return 96 + len(e.Identity) }
-func (e *TrackMuted) size() int       { return 64 }
-func (e *RoomUpdated) size() int      { return 256 + len(e.Room.Metadata) }
-func (e *Changes) size() int {
-	n := 64
-	for _, c := range e.Changes {
-		n += c.(numbered).size()
-	}
-	return n
 }
 
 // emitLocked tells everybody except one, which may be nil, of an event, after

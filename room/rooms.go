@@ -57,6 +57,9 @@ type Config struct {
 	Outbox OutboxLimits
 	// Refresh signs a token for the present state of a session. Optional.
 	Refresh func(*auth.Grant, auth.Current) (token string, expires time.Time, err error)
+	// RefreshInterval is how often a refreshed token is pushed, besides those that tell
+	// of a change. Default 5 min.
+	RefreshInterval time.Duration
 	// Store is where durable state is kept. Optional: without it, in memory.
 	Store store.Store
 	// TokenLife bounds how long a token may live: statements and revocations
@@ -84,8 +87,12 @@ type Rooms struct {
 	revocations revocations
 	early       early
 	actors      actors
-	listing     listing
+	listing     listing // of rooms with a Liveblocks part
+	days        listing // of rooms with a Daily part
+	expiring    expiring
 	touched     touched
+	stays       stays
+	wheel       wheel
 
 	mu      sync.Mutex // guards the following fields
 	rooms   map[key]*Room
@@ -136,6 +143,9 @@ func New(cfg Config) (*Rooms, error) {
 	if cfg.RosterLimit <= 0 {
 		cfg.RosterLimit = 1000
 	}
+	if cfg.RefreshInterval <= 0 {
+		cfg.RefreshInterval = 5 * time.Minute
+	}
 	if cfg.RefreshLife <= 0 {
 		cfg.RefreshLife = 10 * time.Minute
 	}
@@ -159,11 +169,13 @@ func New(cfg Config) (*Rooms, error) {
 		records: make(map[key]*record),
 		past:    make(map[string]*tombstone),
 		metrics: newMetrics(cfg.Metrics),
+		days:    listing{made: make(map[string]map[string]int64)},
 	}
 	if rs.store == nil {
 		rs.store = store.NewMemory()
 	}
 	rs.shared = &outboxes{limits: cfg.Outbox, metrics: rs.metrics}
+	rs.wheel.init(rs)
 	rs.metrics.observe(rs)
 	rs.revocations.init(rs.store, cfg.TokenLife, cfg.RefreshLife)
 	if err := rs.actors.load(rs.store); err != nil {
@@ -199,6 +211,7 @@ func (rs *Rooms) Close() {
 	}
 	b.Flush()
 	b.Wait()
+	rs.wheel.close()
 	rs.flushers.end()
 	rs.touched.write()
 }
@@ -241,7 +254,7 @@ func (rs *Rooms) open(project, name string, create bool, g *auth.Grant, cfg auth
 		}
 		if r == nil {
 			rec := rs.records[k]
-			if !(rec != nil && rec.listed()) && !(create && rec.makable(g)) {
+			if !(rec != nil && (rec.listed() || rec.daily.stays())) && !(create && rec.makable(g)) {
 				rs.mu.Unlock()
 				return nil, false, ErrNotFound
 			}
@@ -287,6 +300,7 @@ func (rs *Rooms) lifeOf(b *Batch, rec *record) *Room {
 
 // forget takes a closed room out of the index.
 func (rs *Rooms) forget(r *Room) {
+	r.record.forgetSaid(r.ID)
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if k := r.key(); rs.rooms[k] == r {
@@ -395,6 +409,8 @@ func (rs *Rooms) Sweep(b *Batch) {
 	rs.sweepLeaving()
 	rs.touched.sweep(now)
 	rs.early.sweep(now)
+	rs.stays.sweep(now)
+	rs.expiring.sweep(rs, now)
 	if life := rs.cfg.TokenLife; life > 0 && now.Sub(rs.purged) > time.Minute {
 		rs.purged = now
 		rs.purge(now.Add(-max(life, rs.cfg.RefreshLife) - leeway))
@@ -430,7 +446,8 @@ func (p *Participant) sweep(b *Batch, now time.Time) {
 	}
 }
 
-// EndWhere ends every session that match picks, with the same final word.
+// EndWhere ends every session that match picks, with the same final word, of those
+// who wait to be let in as well.
 // match is called under locks and only reads.
 func (rs *Rooms) EndWhere(b *Batch, final Final, match func(*auth.Grant) bool) {
 	for _, r := range rs.all() {
@@ -438,6 +455,11 @@ func (rs *Rooms) EndWhere(b *Batch, final Final, match func(*auth.Grant) bool) {
 		for _, p := range r.membersLocked() {
 			if p.grant.Format != nil && match(p.grant) {
 				r.evictLocked(b, p, final)
+			}
+		}
+		for _, p := range r.waitersLocked() {
+			if match(p.grant) {
+				r.dismissWaiterLocked(b, p, final)
 			}
 		}
 		r.mu.Unlock()

@@ -52,7 +52,7 @@ func (t *touched) write() {
 	for _, rec := range records {
 		rec.touched.Store(false) // first: who connects from here on is written again
 		rec.mu.Lock()
-		if rec.sent != nil {
+		if rec.liveblocks.sent != nil {
 			rec.commitLocked()
 		}
 		rec.mu.Unlock()

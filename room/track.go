@@ -82,6 +82,9 @@ func (p *Participant) MuteTrack(c Call, sid string, muted bool) error {
 			if err := p.needLocked(auth.ModerateParticipants, "roomAdmin"); err != nil {
 				return Reply{}, err
 			}
+			if err := p.mayTouchLocked(f.publisher); err != nil {
+				return Reply{}, err
+			}
 			if !muted {
 				return Reply{}, &InvalidError{"muteTrack: only the publisher can unmute a track"}
 			}

@@ -20,14 +20,17 @@ type Room struct {
 	LiveKit *LiveKitRoom `json:"livekit,omitempty"`
 	// Liveblocks is there while Liveblocks' API has it.
 	Liveblocks *LiveblocksRoom `json:"liveblocks,omitempty"`
+	// Daily is there while Daily's API has it.
+	Daily *DailyRoom `json:"daily,omitempty"`
 
 	// Renamed is when a room of this name was given another one. Tokens that
 	// were issued until then do not make a room of the name.
 	Renamed time.Time `json:"renamed,omitzero"`
 
 	// Losses is when levels of the access list gave rights last, by level
-	// ("default", "group/ID", "user/ID") and right: what was allowed live until
-	// then by name of that level's people does not hold for them.
+	// ("default", "group/ID", "user/ID"; "daily" is what Daily's part says) and
+	// right: what was allowed live until then by name of that level's people does not
+	// hold for them.
 	Losses map[string]map[string]time.Time `json:"losses,omitempty"`
 }
 
@@ -67,37 +70,17 @@ type Statement struct {
 
 	Allow []string `json:"allow,omitempty"` // names of rights, see [auth.Rights.Names]
 	Deny  []string `json:"deny,omitempty"`
-
-	ReceiveFromIdentity    map[string][]string `json:"receiveFromIdentity,omitempty"`
-	ReceiveFromParticipant map[string][]string `json:"receiveFromParticipant,omitempty"`
+	exceptions
 }
 
 // NewStatement returns the record of what was stated.
 func NewStatement(say auth.Say, at time.Time, life, by string) Statement {
-	return Statement{At: at, Life: life, By: by, Allow: say.Allow.Names(), Deny: say.Deny.Names(),
-		ReceiveFromIdentity: namesOf(say.ReceiveFromIdentity), ReceiveFromParticipant: namesOf(say.ReceiveFromParticipant)}
+	return Statement{At: at, Life: life, By: by, Allow: say.Allow.Names(), Deny: say.Deny.Names(), exceptions: exceptionsOf(say)}
 }
 
 // Say returns what was stated. A right that this version does not know is an
 // error: leaving out a denial would allow.
-func (s *Statement) Say() (auth.Say, error) {
-	say := auth.Say{Layer: auth.Live}
-	for _, f := range []struct {
-		names []string
-		into  *auth.Rights
-	}{{s.Allow, &say.Allow}, {s.Deny, &say.Deny}} {
-		rights, ok := auth.ParseRights(f.names)
-		if !ok {
-			return say, fmt.Errorf("%w: a statement names a right that is unknown: %q", ErrDamaged, f.names)
-		}
-		*f.into = rights
-	}
-	var err error
-	if say.ReceiveFromIdentity, err = rightsOf(s.ReceiveFromIdentity); err == nil {
-		say.ReceiveFromParticipant, err = rightsOf(s.ReceiveFromParticipant)
-	}
-	return say, err
-}
+func (s *Statement) Say() (auth.Say, error) { return s.say(auth.Live, s.Allow, s.Deny) }
 
 func namesOf(by map[string]auth.Rights) map[string][]string {
 	if len(by) == 0 {
@@ -146,6 +129,8 @@ type Revocation struct {
 	Identity string `json:"identity,omitempty"`
 	TokenID  string `json:"tokenId,omitempty"`
 	KeyID    string `json:"keyId,omitempty"`
+	// Naming says that of Room only tokens are refused that name it themselves.
+	Naming bool `json:"naming,omitempty"`
 
 	// Until is the Unix second until which issued tokens are refused. Negative:
 	// only what follows is refused.
@@ -178,6 +163,11 @@ func LoadRooms(s loader, each func(*Room) error) error {
 		}
 		if r.Liveblocks != nil {
 			if err := r.Liveblocks.check(); err != nil {
+				return fmt.Errorf("%w: room %q: %w", ErrDamaged, key, err)
+			}
+		}
+		if r.Daily != nil {
+			if err := r.Daily.check(); err != nil {
 				return fmt.Errorf("%w: room %q: %w", ErrDamaged, key, err)
 			}
 		}

@@ -8,8 +8,8 @@ import (
 
 // A Setting is something that the server made once and keeps: a secret to sign
 // with, the end of a block of numbers. Keys are words with a prefix that says
-// whose they are: "actors", "liveblocks/secret/acme". What has "/secret/" in its
-// key is shown to nobody.
+// whose they are: "actors", "liveblocks/secret/acme". What has "/secret/" or
+// "/webhook/" in its key is shown to nobody.
 type Setting struct {
 	Key   string
 	Value []byte
@@ -39,7 +39,7 @@ func LoadSettings(s loader, each func(Setting) error) error {
 
 // printable returns what of a record's value may be shown.
 func printable(b Bucket, key string, value json.RawMessage) json.RawMessage {
-	if b == Settings && strings.Contains(key, "/secret/") {
+	if b == Settings && (strings.Contains(key, "/secret/") || strings.Contains(key, "/webhook/")) {
 		return json.RawMessage(`"[secret]"`)
 	}
 	return value

@@ -1,6 +1,6 @@
 // Package store keeps what outlives a process: rooms made by an API, live
-// statements about people, revocations, webhook events not delivered yet, what the
-// server made once for itself.
+// statements about people, revocations, webhook events not delivered yet, meetings,
+// what the server made once for itself.
 //
 // It is a set of named buckets of records. Changes are queued in the order of
 // the calls, written in groups with one sync for each group, and are durable
@@ -47,10 +47,11 @@ const (
 	Deliveries  Bucket = "deliveries"  // webhook events that were not delivered yet
 	Announced   Bucket = "announced"   // who and what webhooks have told to be there
 	Settings    Bucket = "settings"    // [Setting], by its key
+	Meetings    Bucket = "meetings"    // who was in rooms, and when
 )
 
 // Buckets is all there are.
-var Buckets = []Bucket{RoomRecords, Statements, Revocations, Deliveries, Announced, Settings}
+var Buckets = []Bucket{RoomRecords, Statements, Revocations, Deliveries, Announced, Settings, Meetings}
 
 // A Change replaces or deletes one record.
 type Change struct {
