@@ -216,6 +216,18 @@ var endings = map[wire.CloseCode]struct {
 			sc.t.Error(err)
 		}
 	}},
+	wire.Ejected: {do: func(sc *scene) {
+		if _, err := sc.admin.room.Eject(sc.admin.b, []room.Target{{Identity: "victim"}}, false, ""); err != nil {
+			sc.t.Error(err)
+		}
+		sc.admin.b.Flush()
+	}},
+	wire.TimeLimit: {do: func(sc *scene) {
+		if err := sc.admin.room.LimitStay(sc.admin.b, room.Target{Identity: "victim"}, time.Now().Add(time.Millisecond)); err != nil {
+			sc.t.Error(err)
+		}
+		sc.admin.b.Flush()
+	}},
 	wire.RoomDeleted: {
 		change: sessiontest.Options{Room: func(c *room.Config) { c.DepartureTimeout = time.Millisecond }},
 		do:     func(sc *scene) { leave(sc.ada) }},
@@ -246,12 +258,12 @@ var endings = map[wire.CloseCode]struct {
 }
 
 // atTheDoor is the codes that refuse a connection before it has joined, which
-// TestRefusals provokes, and AccessLost, which TestLiveblocksToken does. Nothing
-// provokes the last one.
+// TestRefusals and TestDailyToken provoke, and AccessLost and NotAdmitted, which
+// TestLiveblocksToken and TestLobby do. Nothing provokes the last one.
 var atTheDoor = []wire.CloseCode{
 	wire.JoinTimeout, wire.Busy, wire.SessionNotFound, wire.InvalidToken, wire.TokenExpired, wire.TokenNotYetValid, wire.TokenRevoked,
 	wire.NotAllowed, wire.RoomNotFound, wire.RoomFull, wire.TokenTooLarge, wire.OriginNotAllowed, wire.LimitExceeded, wire.IdentityTaken,
-	wire.ProtocolError, wire.AccessLost, wire.InternalError,
+	wire.ProtocolError, wire.RoomNotOpen, wire.RoomExpired, wire.NotAdmitted, wire.AccessLost, wire.InternalError,
 }
 
 // TestCloseCodes has a client read every code that can end a session: while it

@@ -43,11 +43,27 @@ func TestPolledLikeUnpolled(t *testing.T) {
 	plain := sessiontest.Serve(t, sessiontest.Options{Session: small, Listener: unpolled{l}})
 	for i := range rounds(300) {
 		stream := randomStream(rng)
-		got, want := replay(polled, rng, fmt.Sprint("p", i), stream), replay(plain, rng, fmt.Sprint("p", i), stream)
+		got, want := replay(rng, joinedRaw(polled, i), stream), replay(rng, joinedRaw(plain, i), stream)
 		if !alike(got, want) {
 			t.Fatalf("round %d, of the stream % .200x:\npolled: %.2000q\nelse:   %.2000q", i, stream, got, want)
 		}
 	}
+	// So it is for whoever waits to be let in.
+	for _, s := range []*sessiontest.Server{polled, plain} {
+		s.DailyRoom("call", knocking)
+	}
+	for i := range rounds(100) {
+		stream := randomStream(rng)
+		got, want := replay(rng, polled.KnockRaw("call", "p"), stream), replay(rng, plain.KnockRaw("call", "p"), stream)
+		if !alike(got, want) {
+			t.Fatalf("waiting, round %d, of the stream % .200x:\npolled: %.2000q\nelse:   %.2000q", i, stream, got, want)
+		}
+	}
+}
+
+func joinedRaw(s *sessiontest.Server, i int) *sessiontest.Raw {
+	identity := fmt.Sprint("p", i)
+	return s.JoinRaw(s.Token(identity, identity))
 }
 
 // alike reports whether both clients were told the same, and ended alike. To one
@@ -69,9 +85,8 @@ func withoutPongs(heard []string) []string {
 	})
 }
 
-// replay joins, sends the stream in pieces and hangs up. It returns what came back.
-func replay(s *sessiontest.Server, rng *rand.Rand, identity string, stream []byte) (heard []string) {
-	c := s.JoinRaw(s.Token(identity, identity))
+// replay sends the stream in pieces and hangs up. It returns what came back.
+func replay(rng *rand.Rand, c *sessiontest.Raw, stream []byte) (heard []string) {
 	defer c.Conn.Close()
 	var sending sync.WaitGroup
 	defer sending.Wait()

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"usher/auth"
-	"usher/auth/livekit"
 	"usher/room"
 	"usher/session/internal/text"
 )
@@ -16,15 +14,22 @@ import (
 // native encodes events in the native protocol. What is sent often is put
 // together by hand: nothing is reflected on, and parts that were encoded
 // before are copied.
-type native struct{}
+type native struct {
+	// tokenIgnored is said in the listener's own snapshots. All else that it
+	// encodes is the same for everybody.
+	tokenIgnored bool
+}
 
 const nativeDialect = 0
 
 func (native) Dialect() int { return nativeDialect }
 
-func (native) Encode(ev room.Event) []byte {
+func (n native) Encode(ev room.Event) []byte {
 	s := encodings.Get().(*[]byte)
 	body := appendEvent((*s)[:0], ev)
+	if _, opens := ev.(*room.Snapshot); opens && n.tokenIgnored {
+		body = append(body[:len(body)-1], `,"tokenIgnored":true}`...)
+	}
 	// Of the right size, since it may be kept for a while.
 	frame := AppendText(make([]byte, 0, TextFrameBytes(len(body))), body)
 	if cap(body) <= keepBufferBytes {
@@ -158,6 +163,20 @@ func appendEvent(b []byte, ev room.Event) []byte {
 			b = appendMillis(b, e.Expires)
 		}
 		return append(appendSnapshot(b, &e.Snapshot), '}')
+	case *room.Waiting:
+		b = append(b, `{"type":"waiting"`...)
+		b = appendField(b, "session", e.SID)
+	case *room.WaitingJoined:
+		b = append(b, `{"type":"waitingParticipantJoined","participant":`...)
+		b = appendWaiting(b, e.Participant)
+	case *room.WaitingLeft:
+		b = append(b, `{"type":"waitingParticipantLeft"`...)
+		b = appendField(b, "sid", e.SID)
+		b = append(b, `,"admitted":`...)
+		b = strconv.AppendBool(b, e.Admitted)
+	case *room.SessionDataChanged:
+		b = append(b, `{"type":"sessionData","data":`...)
+		b = appendPresence(b, room.Presence(e.Data))
 	case *room.RemoteCall:
 		b = append(b, `{"type":"rpc"`...)
 		b = appendField(b, "rpc", e.Call)
@@ -205,6 +224,21 @@ func appendSnapshot(b []byte, e *room.Snapshot) []byte {
 		b = append(b, `,"participants":`...)
 		b = appendParticipants(b, e.Participants, e.Presence)
 	}
+	if e.Waiting != nil {
+		b = append(b, `,"waiting":[`...)
+		for i, p := range e.Waiting {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendWaiting(b, p)
+		}
+		b = append(b, ']')
+	}
+	if len(e.SessionData) > 0 {
+		b = append(b, `,"sessionData":`...)
+		b = appendPresence(b, room.Presence(e.SessionData))
+	}
+	b = appendStart(b, e.Start)
 	b = append(b, `,"resume":{"graceMs":`...)
 	b = strconv.AppendInt(b, e.Grace.Milliseconds(), 10)
 	b = append(b, `},"pingIntervalMs":`...)
@@ -284,149 +318,9 @@ func describe(err error) (code, message string) {
 	return "internal", ""
 }
 
-func appendRoom(b []byte, r room.Summary) []byte {
-	b = append(b, `{"sid":`...)
-	b = appendString(b, r.ID)
-	b = appendField(b, "name", r.Name)
-	b = appendField(b, "metadata", r.Metadata)
-	b = append(b, `,"numParticipants":`...)
-	b = strconv.AppendInt(b, int64(r.NumParticipants), 10)
-	b = append(b, `,"maxParticipants":`...)
-	b = strconv.AppendInt(b, int64(r.MaxParticipants), 10)
-	b = append(b, `,"createdAt":`...)
-	b = appendMillis(b, r.CreatedAt)
-	return append(b, '}')
-}
-
-func appendParticipants(b []byte, list []*room.Info, presence map[string]room.Presence) []byte {
-	b = append(b, '[')
-	for i, p := range list {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendParticipant(b, p, presence[p.SID])
-	}
-	return append(b, ']')
-}
-
-// appendParticipant appends a participant, with its presence when there is one.
-// ParticipantJSON returns a participant as the native protocol tells it.
-func ParticipantJSON(i *room.Info) []byte { return appendParticipant(nil, i, nil) }
-
-func appendParticipant(b []byte, i *room.Info, presence room.Presence) []byte {
-	b = append(b, i.Encoded(nativeDialect, func() []byte { return encodeParticipant(i) })...)
-	if len(presence) > 0 {
-		b = append(b, `,"presence":`...)
-		b = appendPresence(b, presence)
-	}
-	return append(b, '}')
-}
-
-// encodeParticipant encodes a participant without the closing brace.
-func encodeParticipant(i *room.Info) []byte {
-	b := make([]byte, 0, 384+len(i.Metadata))
-	b = append(b, `{"sid":`...)
-	b = appendString(b, i.SID)
-	b = appendField(b, "identity", i.Identity)
-	b = appendField(b, "name", i.Name)
-	b = appendField(b, "kind", string(i.Kind))
-	b = appendField(b, "state", string(i.State))
-	b = appendField(b, "metadata", i.Metadata)
-	b = append(b, `,"attributes":`...)
-	if len(i.Attributes) == 0 {
-		b = append(b, `{}`...)
-	} else {
-		b = appendJSON(b, i.Attributes)
-	}
-	b = append(b, `,"permissions":`...)
-	b = appendPermission(b, i.Permission, i.Recorder)
-	b = append(b, `,"tracks":[`...)
-	for n, t := range i.Tracks {
-		if n > 0 {
-			b = append(b, ',')
-		}
-		b = appendTrack(b, t)
-	}
-	b = append(b, `],"joinedAt":`...)
-	b = appendMillis(b, i.JoinedAt)
-	b = append(b, `,"version":`...)
-	return strconv.AppendUint(b, i.Version, 10)
-}
-
-func appendPermission(b []byte, p auth.Permission, recorder bool) []byte {
-	lk := livekit.PermissionOf(p)
-	b = append(b, `{"canPublish":`...)
-	b = strconv.AppendBool(b, lk.CanPublish)
-	b = append(b, `,"canPublishSources":[`...)
-	for i, s := range lk.CanPublishSources {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendString(b, s)
-	}
-	b = append(b, `],"canPublishData":`...)
-	b = strconv.AppendBool(b, p.Allows(auth.SendData))
-	b = append(b, `,"canSubscribe":`...)
-	b = strconv.AppendBool(b, p.Rights.Any(auth.ReceiveTracks))
-	b = append(b, `,"canUpdateOwnMetadata":`...)
-	b = strconv.AppendBool(b, p.Allows(auth.UpdateOwnMetadata))
-	b = append(b, `,"canUpdatePresence":`...)
-	b = strconv.AppendBool(b, p.Allows(auth.SendPresence))
-	b = append(b, `,"hidden":`...)
-	b = strconv.AppendBool(b, p.Hidden())
-	if recorder {
-		b = append(b, `,"recorder":true`...)
-	}
-	b = append(b, `,"admin":[`...)
-	comma := false
-	for _, a := range []struct {
-		right auth.Rights
-		name  string
-	}{{auth.ModerateParticipants, `"participants"`}, {auth.ModerateStreaming, `"streaming"`}, {auth.ModerateTranscription, `"transcription"`}} {
-		if p.Allows(a.right) {
-			if comma {
-				b = append(b, ',')
-			}
-			b, comma = append(b, a.name...), true
-		}
-	}
-	return append(b, `]}`...)
-}
-
-func appendTrack(b []byte, t *room.TrackInfo) []byte {
-	b = append(b, `{"sid":`...)
-	b = appendString(b, t.SID)
-	b = append(b, `,"handle":`...)
-	b = strconv.AppendUint(b, uint64(t.Handle), 10)
-	b = appendField(b, "kind", string(t.Kind))
-	b = appendField(b, "source", t.Source.String())
-	b = appendField(b, "name", t.Name)
-	b = append(b, `,"muted":`...)
-	b = strconv.AppendBool(b, t.Muted)
-	if len(t.Codec) > 0 {
-		b = append(b, `,"codec":`...)
-		b = append(b, t.Codec...)
-	}
-	return append(b, '}')
-}
-
-func appendPresence(b []byte, p room.Presence) []byte {
-	b = append(b, '{')
-	first := true
-	for k, v := range p {
-		if !first {
-			b = append(b, ',')
-		}
-		first = false
-		b = append(appendString(b, k), ':')
-		b = append(b, v...)
-	}
-	return append(b, '}')
-}
-
 func changedNames(c room.Changed) []string {
 	names := []string{}
-	for i, name := range []string{"name", "metadata", "attributes", "permissions", "state"} {
+	for i, name := range []string{"name", "metadata", "attributes", "permissions", "state", "willEjectAt"} {
 		if c&(1<<i) != 0 {
 			names = append(names, name)
 		}

@@ -91,12 +91,20 @@ func refusalOf(err error) wire.CloseCode {
 		return wire.TokenRevoked
 	case errors.Is(err, auth.ErrMalformed), errors.Is(err, auth.ErrAlgorithm), errors.Is(err, auth.ErrUnknownKey),
 		errors.Is(err, auth.ErrSignature), errors.Is(err, auth.ErrNoExpiry), errors.Is(err, auth.ErrNoIdentity),
-		errors.Is(err, auth.ErrTooLongLived):
+		errors.Is(err, auth.ErrTooLongLived), errors.Is(err, auth.ErrNoRoom):
 		return wire.InvalidToken
 	case errors.Is(err, room.ErrNotAllowed):
 		return wire.NotAllowed
 	case errors.Is(err, room.ErrNotFound):
 		return wire.RoomNotFound
+	case errors.Is(err, room.ErrRoomNotOpen):
+		return wire.RoomNotOpen
+	case errors.Is(err, room.ErrRoomExpired):
+		return wire.RoomExpired
+	case errors.Is(err, room.ErrTimeOver):
+		return wire.TimeLimit
+	case errors.Is(err, room.ErrBanned):
+		return wire.Removed
 	case errors.Is(err, room.ErrFull):
 		return wire.RoomFull
 	case errors.Is(err, room.ErrIdentityTaken):
@@ -129,4 +137,13 @@ var causes = map[room.Cause]wire.CloseCode{
 	room.CauseRevoked:     wire.TokenRevoked,
 	room.CauseAccessLost:  wire.AccessLost,
 	room.CauseRenamed:     wire.RoomRenamed,
+	room.CauseTimeOver:    wire.TimeLimit,
+	room.CauseEjected:     wire.Ejected,
+	room.CauseDenied:      wire.NotAdmitted,
+
+	// Of those who were let in and may not come in.
+	room.CauseFull:         wire.RoomFull,
+	room.CauseRoomNotOpen:  wire.RoomNotOpen,
+	room.CauseRoomExpired:  wire.RoomExpired,
+	room.CauseTokenExpired: wire.TokenExpired,
 }

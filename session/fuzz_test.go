@@ -40,7 +40,7 @@ func FuzzDecode(f *testing.F) {
 		} else if len(err.Error()) > 200 {
 			t.Fatalf("a long error: %v", err)
 		}
-		converse(t, s, true, sessiontest.MaskedFrame(0x81, text))
+		converse(t, s, inside, sessiontest.MaskedFrame(0x81, text))
 	})
 }
 
@@ -49,22 +49,33 @@ func FuzzDecode(f *testing.F) {
 func FuzzSession(f *testing.F) {
 	frame := sessiontest.MaskedFrame
 	for _, seed := range seedMessages {
-		f.Add(false, frame(0x81, []byte(seed)))
-		f.Add(true, append(frame(0x01, []byte(seed)), frame(0x80, nil)...))
+		f.Add(uint8(fresh), frame(0x81, []byte(seed)))
+		f.Add(uint8(inside), append(frame(0x01, []byte(seed)), frame(0x80, nil)...))
 	}
-	f.Add(true, frame(0x82, wire.FrameHeader{Handle: 7, Key: true, Last: true}.Append(nil)))
-	f.Add(true, append(frame(0x89, []byte("x")), frame(0x88, []byte{0x03, 0xe8})...))
-	f.Add(true, []byte{0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
-	f.Add(true, []byte{0xc1, 0x80, 0, 0, 0, 0})
-	f.Add(false, []byte{0x81, 0x02, '{', '}'})
-	f.Add(false, []byte{})
+	f.Add(uint8(inside), frame(0x82, wire.FrameHeader{Handle: 7, Key: true, Last: true}.Append(nil)))
+	f.Add(uint8(inside), append(frame(0x89, []byte("x")), frame(0x88, []byte{0x03, 0xe8})...))
+	f.Add(uint8(inside), []byte{0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
+	f.Add(uint8(inside), []byte{0xc1, 0x80, 0, 0, 0, 0})
+	f.Add(uint8(fresh), []byte{0x81, 0x02, '{', '}'})
+	f.Add(uint8(fresh), []byte{})
 	s := fuzzServer(f)
 	witness := s.JoinRaw(s.Token("lobby", "witness"))
 	go func() { _, _ = io.Copy(io.Discard, witness.Conn) }() // ends with the connection
-	f.Fuzz(func(t *testing.T, joined bool, stream []byte) {
-		converse(t, s, joined, stream)
+	s.DailyRoom("call", knocking)
+	f.Add(uint8(outside), frame(0x81, []byte(`{"type":"updateMetadata","id":1,"name":"n"}`)))
+	f.Add(uint8(outside), frame(0x82, wire.FrameHeader{Handle: 7, Key: true, Last: true}.Append(nil)))
+	f.Add(uint8(outside), frame(0x81, []byte(`{"type":"leave"}`)))
+	f.Fuzz(func(t *testing.T, where uint8, stream []byte) {
+		converse(t, s, where%3, stream)
 	})
 }
+
+// Where a connection is: it has said nothing, it has joined, it waits to be let in.
+const (
+	fresh = iota
+	inside
+	outside
+)
 
 var seedMessages = []string{
 	`{"type":"ping","id":1}`,
@@ -80,6 +91,10 @@ var seedMessages = []string{
 	`{"type":"listParticipants","after":"","limit":1}`,
 	`{"type":"updateParticipant","identity":"witness","permission":{"canPublish":true,"canPublishSources":["camera"]}}`,
 	`{"type":"removeParticipant","identity":"nobody"}`,
+	`{"type":"join","room":"call","project":"test","name":"n"}`,
+	`{"type":"updatePermissions","id":4,"data":{"*":{"hasPresence":true,"canSend":["audio"],"canReceive":{"base":false,"byUserId":{"*":{"video":true}}},"canAdmin":false}}}`,
+	`{"type":"ejectParticipant","sid":"PA_x","ban":true}`, `{"type":"admitParticipant","all":true}`, `{"type":"denyParticipant","sid":"PA_x"}`,
+	`{"type":"updateSessionData","data":{"a":null},"mergeStrategy":"shallow-merge","keysToDelete":["b"]}`,
 	`{"type":"publishData"}`, `{"type":"updatePresence"}`, `{"type":"publishTrack"}`, `{"type":"updateParticipant"}`, `{"type":"muteTrack"}`,
 	`{"type":"ack","received":1}`, `{"type":"leave"}`, `{"type":7}`, `[`, ``, "\xff", `{"type":"ping","id":1e99}`,
 }
@@ -104,12 +119,15 @@ func fuzzServer(f *testing.F) *fuzzed {
 }
 
 // converse sends the bytes, hangs up, and lets somebody else in.
-func converse(t *testing.T, f *fuzzed, joined bool, stream []byte) {
+func converse(t *testing.T, f *fuzzed, where uint8, stream []byte) {
 	s := f.For(t)
 	var c *sessiontest.Raw
-	if joined {
+	switch where {
+	case inside:
 		c = s.JoinRaw(s.Token("lobby", "fuzz", func(c *livekit.Claims) { c.Video.CanUpdateOwnMetadata = ptr(true) }))
-	} else {
+	case outside:
+		c = s.KnockRaw("call", "fuzz")
+	default:
 		c = s.DialRaw()
 	}
 	done := make(chan []byte)

@@ -129,6 +129,7 @@ type stage struct {
 	at            int // what of the watcher's messages has been looked at
 	victim        *sessiontest.Client
 	victimName    string
+	victimSID     string
 	victims       int
 	victimMayData bool
 }
@@ -147,7 +148,9 @@ func newStage(s *sessiontest.Server, room string) *stage {
 func (st *stage) newVictim() {
 	st.victims++
 	st.victimName = fmt.Sprint("victim-", st.victims)
-	st.victim, _ = st.s.Join(st.s.Token(st.room, st.victimName))
+	var joined sessiontest.Event
+	st.victim, joined = st.s.Join(st.s.Token(st.room, st.victimName))
+	st.victimSID = joined.Str("session")
 	st.victimMayData = true
 }
 
@@ -186,6 +189,8 @@ func summary(e sessiontest.Event) string {
 	case "participantUpdated":
 		return fmt.Sprintf("updated %s %v %s|%s|%v", e.Str("participant.identity"), e.Get("changed"),
 			e.Str("participant.name"), e.Str("participant.metadata"), e.Get("participant.attributes"))
+	case "sessionData":
+		return fmt.Sprintf("session %v", e.Get("data"))
 	case "data":
 		return fmt.Sprintf("data %s %s %s", e.Str("from.identity"), e.Str("topic"), e.Str("payload"))
 	case "presence":
@@ -312,6 +317,7 @@ func (st *stage) play(t *testing.T, f flags, identity string) {
 	a.receiving()
 	a.sending()
 	a.presence()
+	a.sessionData()
 	a.ownMetadata()
 	for _, source := range append([]string{""}, everySource...) {
 		a.track(source)
@@ -440,6 +446,17 @@ func (a *actor) presence() {
 	}
 }
 
+// sessionData is everybody's who may send data, hidden or not: it is nobody's.
+func (a *actor) sessionData() {
+	deny := unless(a.allow.data, "canPublishData")
+	mark := a.mark()
+	a.try(wire.Message{Type: "updateSessionData", Data: map[string]json.RawMessage{"by": jsonOf(mark)}}, deny)
+	if deny == "" {
+		a.see("session map[by:%s]", mark)
+		a.flush()
+	}
+}
+
 // flush has the watcher receive what waits for it.
 func (a *actor) flush() { a.st.watcher.Sync() }
 
@@ -533,6 +550,14 @@ func (a *actor) moderation() {
 		a.try(wire.Message{Type: "updateParticipant", Identity: a.identity, Permission: &wire.Permission{CanPublish: true, CanPublishData: true}}, deny)
 		a.try(wire.Message{Type: "removeParticipant", Identity: st.victimName}, deny)
 		a.try(wire.Message{Type: "removeParticipant", Identity: "nobody"}, deny)
+		a.try(wire.Message{Type: "ejectParticipant", Identity: st.victimName}, deny)
+		a.try(wire.Message{Type: "ejectParticipant", SID: "PA_nobody", Ban: true}, deny)
+		a.try(wire.Message{Type: "updatePermissions", Data: map[string]json.RawMessage{"*": []byte(`{"canSend":false}`)}}, deny)
+		a.try(wire.Message{Type: "updatePermissions", Data: map[string]json.RawMessage{"PA_nobody": []byte(`{"canAdmin":true}`)}}, deny)
+		for _, typ := range []string{"admitParticipant", "denyParticipant"} {
+			a.try(wire.Message{Type: typ, All: true}, deny)
+			a.try(wire.Message{Type: typ, SID: "PA_nobody"}, deny)
+		}
 		st.victim.Sync()
 		for _, e := range st.victim.Seen()[len(before):] {
 			if e.Type() == "participantUpdated" && e.Str("participant.identity") == st.victimName || e.Type() == "refreshToken" {
@@ -550,6 +575,17 @@ func (a *actor) moderation() {
 	}
 	a.fails(wire.Message{Type: "updateParticipant", Identity: "nobody", Name: &name}, "not_found")
 	a.fails(wire.Message{Type: "removeParticipant", SID: "PA_nobody"}, "not_found")
+	for _, typ := range []string{"admitParticipant", "denyParticipant"} {
+		a.try(wire.Message{Type: typ, All: true}, "") // nobody waits
+		a.fails(wire.Message{Type: typ, SID: "PA_nobody"}, "not_found")
+	}
+	a.try(wire.Message{Type: "updatePermissions", Data: map[string]json.RawMessage{st.victimSID: []byte(`{"canSend":["audio"]}`)}}, "")
+	a.see("updated %s [permissions] %s|%s|map[]", st.victimName, name, metadata)
+	a.try(wire.Message{Type: "ejectParticipant", Identity: st.victimName}, "")
+	a.see("left %s PARTICIPANT_REMOVED", st.victimName)
+	st.victim.ExpectClose(wire.Ejected)
+	st.newVictim()
+	a.see("joined %s", st.victimName)
 	a.try(wire.Message{Type: "removeParticipant", Identity: st.victimName}, "")
 	a.see("left %s PARTICIPANT_REMOVED", st.victimName)
 	st.victim.ExpectClose(wire.Removed)

@@ -22,6 +22,9 @@ func (*nativePeer) Closing(end wire.CloseCode, _ string) (code uint16, reason st
 }
 
 // Open implements [Peer]: it reads the first message and joins or resumes.
+//
+// Whoever has to wait to be let in has joined as far as the connection goes: it
+// stays, and is pinged. Package room refuses what such a participant asks for.
 func (n *nativePeer) Open(*Connection) (*room.Participant, error) {
 	c := (*session)(n)
 	typ, text, err := c.next(c.server.cfg.Verifier.MaxTokenBytes() + 64<<10)
@@ -50,45 +53,100 @@ func (c *session) join(m *wire.Message) (*room.Participant, error) {
 	if token == "" {
 		token = c.token
 	}
-	g, err := s.granted(token, m)
+	g, ignored, err := s.granted(token, m)
 	if err != nil {
 		s.cfg.Rooms.Refuse(err)
 		return nil, err
 	}
 	name := g.Room
-	if name == "" && g.Format.Name() != "livekit" {
+	if name == "" && (g.Format == nil || g.Format.Name() != "livekit") {
 		name = m.Room
 	}
 	if err := s.refreshable(g, name, len(token)); err != nil {
 		s.cfg.Rooms.Refuse(err)
 		return nil, err
 	}
-	return s.cfg.Rooms.Join(c.batch, room.Join{
-		Grant: g, Room: name, Conn: c.conn, Encoder: native{}, Replay: true,
+	p, err := s.cfg.Rooms.Join(c.batch, room.Join{
+		Grant: g, Room: name, Conn: c.conn, Encoder: native{tokenIgnored: ignored}, Replay: true,
 		AutoSubscribe: m.AutoSubscribe == nil || *m.AutoSubscribe,
-		Admit:         func() error { return s.admit(g) },
+		Admit:         func() error { return s.admitToken(g) },
 	})
+	if err == nil && s.cfg.Joined != nil {
+		s.cfg.Joined(g)
+	}
+	return p, err
 }
 
 // granted returns what the token of a join allows, or the public key that came in
-// place of one.
-func (s *Server) granted(token string, m *wire.Message) (*auth.Grant, error) {
+// place of one, or what people without either are granted. Ignored says that there
+// was a token, which did not hold.
+func (s *Server) granted(token string, m *wire.Message) (g *auth.Grant, ignored bool, err error) {
 	switch {
 	case token != "" && m.PublicKey != "":
-		return nil, fmt.Errorf("%w: there is a public key besides", auth.ErrMalformed)
+		return nil, false, fmt.Errorf("%w: there is a public key besides", auth.ErrMalformed)
 	case token != "":
-		return s.cfg.Verifier.Verify(token)
+		g, err := s.cfg.Verifier.Verify(token)
+		if err == nil || !unverifiable(err) {
+			return g, false, err
+		}
+		if g := s.instead(token, m); g != nil {
+			return g, true, nil
+		}
+		return nil, false, err
 	case m.PublicKey == "":
-		return nil, fmt.Errorf("%w: no token came with the handshake or in the join", auth.ErrMalformed)
+		if g := s.anyone(m.Project, m); g != nil {
+			return g, false, nil
+		}
+		return nil, false, fmt.Errorf("%w: no token came with the handshake or in the join", auth.ErrMalformed)
 	case s.cfg.PublicKey != nil:
 		if g := s.cfg.PublicKey(m.PublicKey); g != nil {
 			if m.Name != nil {
 				g.Name = *m.Name // its holder is nobody else's word
 			}
-			return g, nil
+			return g, false, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: not a public key of a project", auth.ErrUnknownKey)
+	return nil, false, fmt.Errorf("%w: not a public key of a project", auth.ErrUnknownKey)
+}
+
+// anyone returns what people without a token are granted in the room that the join
+// names; nil when nobody comes without.
+func (s *Server) anyone(project string, m *wire.Message) *auth.Grant {
+	if s.cfg.Anyone == nil || m.Room == "" {
+		return nil
+	}
+	name := ""
+	if m.Name != nil {
+		name = *m.Name
+	}
+	return s.cfg.Anyone(project, m.Room, name)
+}
+
+// unverifiable reports whether err says that a token may be anybody's work. One that
+// was good once, or is going to be, and one that was revoked, is always refused.
+func unverifiable(err error) bool {
+	for _, kind := range []error{auth.ErrMalformed, auth.ErrAlgorithm, auth.ErrUnknownKey, auth.ErrSignature, auth.ErrNoIdentity} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
+}
+
+// instead returns what the holder of a token that does not hold is granted, in a
+// project that lets such people into its public rooms as if they had none.
+func (s *Server) instead(token string, m *wire.Message) *auth.Grant {
+	if s.cfg.Ignores == nil || m.Room == "" {
+		return nil
+	}
+	project, ok := s.cfg.Ignores(token, m.Project)
+	if !ok {
+		return nil
+	}
+	if daily, err := s.cfg.Rooms.Daily(project, m.Room); err != nil || daily.Settings.Private {
+		return nil // what is wrong with the token is the better answer
+	}
+	return s.anyone(project, m)
 }
 
 // refreshable refuses a token so close to the limit that no refreshed one would
@@ -109,10 +167,23 @@ func (s *Server) refreshable(g *auth.Grant, room string, size int) error {
 	return nil // whatever else is wrong is not the token's fault
 }
 
-// admit checks that the keys a grant descends from are not revoked.
+// admit checks that the keys a grant descends from are still good.
 func (s *Server) admit(g *auth.Grant) error {
-	if s.cfg.Verifier.Keys().Revoked(g.KeyIDs()...) {
+	if s.cfg.Verifier.Keys().Refuses(g) {
 		return auth.ErrRevokedKey
+	}
+	return nil
+}
+
+// admitToken is admit for somebody who comes in by a token, which may have been
+// verified a while ago: whoever had to wait is asked for it as the door opens. A
+// Daily token is good for as long as its key is listed, sessions may be for longer.
+func (s *Server) admitToken(g *auth.Grant) error {
+	if err := s.admit(g); err != nil || g.Claims == nil || g.Format.Name() != "daily" {
+		return err
+	}
+	if _, listed := s.cfg.Verifier.Keys().Lookup(g.KeyID); !listed {
+		return fmt.Errorf("%w: it is not listed any more", auth.ErrUnknownKey)
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func TestNothingSecretIsWritten(t *testing.T) {
 			})
 		},
 	})
-	secrets := []string{"eyJ", sessiontest.Secret, "secret-for-tests"}
+	secrets := []string{"eyJ", sessiontest.Secret, "secret-for-tests", sessiontest.DailyAPIKey, "key-for-tests"}
 	keep := func(token string) string {
 		parts := strings.Split(token, ".")
 		secrets = append(secrets, parts[len(parts)-1]) // the signature, in case the rest is cut
@@ -114,6 +114,29 @@ func TestNothingSecretIsWritten(t *testing.T) {
 			_ = s.Dial(&websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer " + token}}}).Refused(wire.Message{Type: "join"})
 		}
 	}
+	// Daily's, good and bad ones, of people who wait and of those who let them in.
+	s.DailyRoom("call", knocking)
+	host := join(nil, wire.Message{Type: "join", Token: keep(s.DailyToken("call", "host", owner))})
+	selfSigned := keep(s.SelfSigned(sessiontest.DailyAPIKey, map[string]any{"r": "call", "ud": "self", "k": true}))
+	waiter, e := s.JoinAs(wire.Message{Token: selfSigned})
+	host.OK(wire.Message{Type: "admitParticipant", SID: e.Str("session")})
+	secrets = append(secrets, waiter.Expect("joined").Str("secret"))
+	keep(waiter.Expect("refreshToken").Str("token"))
+	for _, token := range []string{
+		selfSigned + "x", s.SelfSigned("another-key-for-tests-of-32-bytes-and-more", map[string]any{"r": "call"}),
+		s.SelfSigned(sessiontest.DailyAPIKey, map[string]any{"r": "call", "exp": 1}), s.SelfSigned(sessiontest.DailyAPIKey, map[string]any{"r": "call", "p": "nonsense"}),
+		s.SelfSigned(sessiontest.DailyAPIKey, map[string]any{}), s.SelfSigned(sessiontest.DailyAPIKey, map[string]any{"r": "nowhere"}), sessiontest.DailyAPIKey,
+	} {
+		keep(token)
+		if got := s.Dial(nil).Refused(wire.Message{Type: "join", Token: token, Room: ""}); got == 0 {
+			t.Error("a bad Daily token was accepted")
+		}
+	}
+	host.SendText(`{"type":"updatePermissions","id":1000,"data":{"*":{"canSend":"` + selfSigned + `"},"` + selfSigned + `":{"` + selfSigned + `":1}}}`)
+	if e := host.Reply(1000); strings.Contains(e.Text, selfSigned) {
+		t.Errorf("a token comes back: %.200s", e.Text)
+	}
+	host.Ask(wire.Message{Type: "ejectParticipant", Identity: "self", Ban: true})
 	for _, text := range []string{`{"type":"join","token":["` + good + `"]}`, `{"type":"` + good + `"}`, good, `{"type":"resume","session":"` + good + `","secret":"` + good + `"}`} {
 		c := s.Dial(nil)
 		c.SendText(text)

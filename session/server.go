@@ -54,6 +54,20 @@ type Config struct {
 	// it nobody joins by a public key.
 	PublicKey func(key string) *auth.Grant
 
+	// Anyone returns what whoever comes without a token may be granted in a room of
+	// the project, the first one when it names none: a new person each time. Nil:
+	// nobody comes without. Optional.
+	Anyone func(project, room, name string) *auth.Grant
+	// Ignores returns the project that lets people in with a token that does not hold,
+	// as if they had none: the token's, of one that names none the project that
+	// the join names. Optional.
+	Ignores func(token, project string) (named string, ok bool)
+
+	// Joined is told of each grant that has come in, or has begun to wait; not of a
+	// resume. It is called outside of locks, by the connection, and must not wait.
+	// Optional.
+	Joined func(*auth.Grant)
+
 	// Origins are the pages that may connect, like https://app.example.com.
 	// Empty: the server's own. AnyOrigin allows all.
 	Origins   []string
@@ -66,8 +80,6 @@ type Config struct {
 	// PingInterval is how often the server pings; a connection that was not
 	// heard for two of them is closed. Default 15 s.
 	PingInterval time.Duration
-	// RefreshInterval is how often a refreshed token is pushed. Default 5 min.
-	RefreshInterval time.Duration
 	// UnjoinedSockets and UnjoinedBytes bound what connections that have not
 	// joined may hold together. Default 16384 and 128 MiB.
 	UnjoinedSockets int
@@ -123,9 +135,6 @@ func New(cfg Config) *Server {
 	}
 	if cfg.PingInterval <= 0 {
 		cfg.PingInterval = 15 * time.Second
-	}
-	if cfg.RefreshInterval <= 0 {
-		cfg.RefreshInterval = 5 * time.Minute
 	}
 	if cfg.UnjoinedSockets <= 0 {
 		cfg.UnjoinedSockets = 16384
@@ -311,8 +320,8 @@ func (s *Server) originAllowed(r *http.Request) bool {
 	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
 }
 
-// sweep runs until Close: pings, ends connections that were not heard or do not
-// keep up, and pushes refreshed tokens.
+// sweep runs until Close: pings, and ends connections that were not heard or do not
+// keep up.
 func (s *Server) sweep() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -344,7 +353,8 @@ func (s *Server) sweep() {
 // signAtOnce is how many tokens KeysChanged has signed before it pauses.
 const signAtOnce = 64
 
-// KeysChanged ends the sessions whose token descends from a revoked key, and
+// KeysChanged ends the sessions whose token descends from a revoked key, or from one
+// that is not listed any more where that comes to the same, and
 // pushes a refreshed token to those whose last one no longer holds, since its
 // key is retired. Call it after the verifier has its new keys. When it returns
 // all of that is on its way.
@@ -353,7 +363,7 @@ func (s *Server) KeysChanged() {
 	earlier := s.keys.Swap(keys)
 	b := s.cfg.Rooms.Batch()
 	s.cfg.Rooms.EndWhere(b, room.Final{Reason: room.ParticipantRemoved, Cause: room.CauseKeyRevoked}, func(g *auth.Grant) bool {
-		return keys.Revoked(g.KeyIDs()...)
+		return keys.Refuses(g)
 	})
 	b.Flush()
 

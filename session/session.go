@@ -60,8 +60,7 @@ type session struct {
 	refused    int           // messages over the limit, less those within it since
 
 	// Owned by the sweeper.
-	nextPing    time.Time
-	nextRefresh time.Time
+	nextPing time.Time
 }
 
 // refuse ends a connection that is not to join.
@@ -291,7 +290,6 @@ func (c *session) tick(b *room.Batch, now time.Time) {
 	cfg := &c.server.cfg
 	if c.nextPing.IsZero() {
 		c.nextPing = now.Add(rand.N(cfg.PingInterval) + 1)
-		c.nextRefresh = now.Add(jittered(cfg.RefreshInterval))
 		return
 	}
 	if heard := time.Unix(0, c.conn.heard.Load()); now.Sub(heard) >= 2*cfg.PingInterval {
@@ -302,16 +300,6 @@ func (c *session) tick(b *room.Batch, now time.Time) {
 		c.nextPing = now.Add(cfg.PingInterval)
 		p.Control(b, c.conn, pingFrame)
 	}
-	if !now.Before(c.nextRefresh) {
-		c.nextRefresh = now.Add(jittered(cfg.RefreshInterval))
-		p.Refresh(b)
-	}
-}
-
-// jittered spreads refreshes, so that those who joined together do not refresh
-// together. With the sweeper's seconds before and after it does not exceed d.
-func jittered(d time.Duration) time.Duration {
-	return d - min(d/10, 2*time.Second) - rand.N(d/10+1)
 }
 
 // Refresher returns the signer of refreshed tokens for [room.Config].

@@ -62,6 +62,11 @@ var closings = map[wire.CloseCode]closing{
 	wire.IdentityTaken:     {codeForbidden, "this user is in the room already"},
 	wire.AccessLost:        {codeForbidden, "access to this room was taken away"},
 	wire.RoomRenamed:       {codeRenamed, ""},
+	wire.TimeLimit:         {codeForbidden, "the time in this room is over"},
+	wire.Ejected:           {codeForbidden, "put out of the room"},
+	wire.NotAdmitted:       {codeForbidden, "not let into the room"},
+	wire.RoomNotOpen:       {codeForbidden, "the room is not open yet"},
+	wire.RoomExpired:       {codeForbidden, "the room has expired"},
 	wire.ProtocolError:     {codeInvalid, "invalid message"},
 	wire.KeyRevoked:        {codeForbidden, "the key that signed the token was revoked"},
 }

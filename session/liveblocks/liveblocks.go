@@ -130,7 +130,7 @@ func (p *peer) Open(c *session.Connection) (*room.Participant, error) {
 	participant, err := p.dialect.Rooms.Join(c.Batch(), room.Join{
 		Grant: g, Room: o.room, Conn: c.Conn(), Encoder: encoder{legacy: o.legacy}, Restate: true,
 		Admit: func() error {
-			if p.dialect.Verifier.Keys().Revoked(g.KeyIDs()...) {
+			if p.dialect.Verifier.Keys().Refuses(g) {
 				return auth.ErrRevokedKey
 			}
 			return nil

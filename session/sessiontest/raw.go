@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -141,6 +142,17 @@ func (s *Server) JoinRaw(token string) *Raw {
 	r.Send(MaskedFrame(0x81, []byte(`{"type":"join","token":"`+token+`"}`)))
 	if _, payload, err := r.Next(); err != nil || !strings.HasPrefix(string(payload), `{"type":"joined"`) {
 		s.T.Fatalf("joining: got %q, %v", payload, err)
+	}
+	return r
+}
+
+// KnockRaw is DialRaw with a join without a token, in a room where one waits.
+func (s *Server) KnockRaw(room, name string) *Raw {
+	s.T.Helper()
+	r := s.DialRaw()
+	r.Send(MaskedFrame(0x81, fmt.Appendf(nil, `{"type":"join","room":%q,"name":%q}`, room, name)))
+	if _, payload, err := r.Next(); err != nil || !strings.HasPrefix(string(payload), `{"type":"waiting"`) {
+		s.T.Fatalf("waiting: got %q, %v", payload, err)
 	}
 	return r
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/coder/websocket"
 
 	"usher/auth"
+	"usher/auth/daily"
 	authlb "usher/auth/liveblocks"
 	"usher/auth/livekit"
 	"usher/room"
@@ -38,7 +39,8 @@ type Server struct {
 	Sessions *session.Server
 	Verifier *auth.Verifier
 	Door     *authlb.Door // of [LiveblocksSecret] and [LiveblocksPublic]
-	URL      string       // ws://…
+	Domains  *daily.Domains
+	URL      string // ws://…
 	HTTP     *httptest.Server
 
 	client *http.Client // dials the listener; nil: as usual
@@ -56,6 +58,8 @@ type Options struct {
 	Log *log.Logger
 	// TokenBytes is the largest token. Default auth.DefaultMaxTokenBytes.
 	TokenBytes int
+	// Domain changes the project's Daily domain.
+	Domain func(*daily.Domain)
 	// QuietReaders keeps Liveblocks users who may only read from broadcasting.
 	QuietReaders bool
 }
@@ -64,11 +68,16 @@ type Options struct {
 func Serve(t testing.TB, o Options) *Server {
 	t.Helper()
 	door := LiveblocksEntry(authlb.Config{ReadersBroadcast: !o.QuietReaders})
-	keys, err := auth.NewKeys([]auth.Key{{ID: Key, Secret: auth.Secret(Secret), Project: "test", Format: livekit.Format{}}, door.Key}, nil)
+	domain := Domain()
+	if o.Domain != nil {
+		o.Domain(&domain)
+	}
+	domains := daily.NewDomains([]daily.Domain{domain})
+	keys, err := auth.NewKeys(append(keysOf(door.Key), domains.Keys()...), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{T: t, Verifier: auth.NewVerifier(keys, o.TokenBytes), Door: authlb.NewDoor([]authlb.DoorEntry{door})}
+	s := &Server{T: t, Verifier: auth.NewVerifier(keys, o.TokenBytes), Door: authlb.NewDoor([]authlb.DoorEntry{door}), Domains: domains}
 	rc := room.Config{AutoCreate: true, AccessLists: door.Format, Refresh: session.Refresher(s.Verifier, 10*time.Minute)}
 	if o.Room != nil {
 		o.Room(&rc)
@@ -78,6 +87,7 @@ func Serve(t testing.TB, o Options) *Server {
 	}
 	sc := session.Config{Rooms: s.Rooms, Verifier: s.Verifier, PublicKey: liveblocks.PublicKey(s.Door), Log: slog.New(slog.NewTextHandler(defects{t}, &slog.HandlerOptions{Level: slog.LevelError}))}
 	sc.Dialects = []session.Dialect{liveblocks.New(liveblocks.Config{Rooms: s.Rooms, Verifier: s.Verifier, Door: s.Door})}
+	serveDaily(&sc, domains)
 	if o.Session != nil {
 		o.Session(&sc)
 	}
@@ -104,6 +114,11 @@ func Serve(t testing.TB, o Options) *Server {
 		s.HTTP.Close()
 	})
 	return s
+}
+
+// keysOf is the keys that are not Daily's.
+func keysOf(liveblocks auth.Key) []auth.Key {
+	return []auth.Key{{ID: Key, Secret: auth.Secret(Secret), Project: "test", Format: livekit.Format{}}, liveblocks}
 }
 
 // defects fails the test for each error that the server logs: sessions survive
@@ -248,7 +263,7 @@ func NewClient(t testing.TB, ws *websocket.Conn) *Client {
 // Reliable reports whether a frame counts for a resume.
 func Reliable(e Event) bool {
 	switch e.Type() {
-	case "joined", "pong", "presence", "reconnect":
+	case "joined", "pong", "presence", "sessionData", "waiting", "reconnect":
 		return false
 	case "data":
 		return e.Get("reliable") == true

@@ -37,7 +37,12 @@ const (
 	IdentityTaken     CloseCode = 4514
 	AccessLost        CloseCode = 4515
 	RoomRenamed       CloseCode = 4516
+	TimeLimit         CloseCode = 4517
+	Ejected           CloseCode = 4518
+	NotAdmitted       CloseCode = 4519
 	ProtocolError     CloseCode = 4520
+	RoomNotOpen       CloseCode = 4521
+	RoomExpired       CloseCode = 4522
 	KeyRevoked        CloseCode = 4530
 )
 
@@ -49,7 +54,8 @@ var reasons = map[CloseCode]string{
 	TokenRevoked: "token_revoked", NotAllowed: "not_allowed", RoomNotFound: "room_not_found", RoomFull: "room_full",
 	DuplicateIdentity: "duplicate_identity", Removed: "removed", RoomDeleted: "room_deleted",
 	TokenTooLarge: "token_too_large", OriginNotAllowed: "origin_not_allowed", LimitExceeded: "limit_exceeded",
-	IdentityTaken: "identity_taken", AccessLost: "access_lost", RoomRenamed: "room_renamed", ProtocolError: "protocol_error", KeyRevoked: "key_revoked",
+	IdentityTaken: "identity_taken", AccessLost: "access_lost", RoomRenamed: "room_renamed", TimeLimit: "time_limit", Ejected: "ejected", NotAdmitted: "not_admitted",
+	RoomNotOpen: "room_not_open", RoomExpired: "room_expired", ProtocolError: "protocol_error", KeyRevoked: "key_revoked",
 }
 
 // Reason is the code's word, which opens the reason of the close frame.

@@ -51,12 +51,21 @@ type Message struct {
 	Presence map[string]json.RawMessage `json:"presence,omitempty"`
 	Full     bool                       `json:"full,omitempty"`
 
+	// ejectParticipant; admitParticipant, denyParticipant
+	Ban bool `json:"ban,omitempty"`
+	All bool `json:"all,omitempty"`
+
+	// updatePermissions, by sid or "*"; updateSessionData
+	Data map[string]json.RawMessage `json:"data,omitempty"`
+	*SessionDataUpdate
+
 	// updateMetadata, updateParticipant, publishTrack, join
 	Name       *string           `json:"name,omitempty"`
 	Metadata   *string           `json:"metadata,omitempty"`
 	Attributes map[string]string `json:"attributes,omitempty"`
 
-	// updateParticipant, removeParticipant
+	// updateParticipant, removeParticipant, ejectParticipant; admitParticipant and
+	// denyParticipant by sid alone
 	Identity   string      `json:"identity,omitempty"`
 	SID        string      `json:"sid,omitempty"`
 	Permission *Permission `json:"permission,omitempty"`
@@ -71,6 +80,13 @@ type Message struct {
 	// listParticipants
 	After string `json:"after,omitempty"`
 	Limit int    `json:"limit,omitempty"`
+}
+
+// SessionDataUpdate is what updateSessionData says beside the data. It is apart,
+// so that the messages that come most are no larger for it.
+type SessionDataUpdate struct {
+	MergeStrategy string   `json:"mergeStrategy,omitempty"` // "replace" or "shallow-merge"
+	KeysToDelete  []string `json:"keysToDelete,omitempty"`
 }
 
 // RPCError is how a remote call failed, in a rpcReply.
@@ -105,6 +121,7 @@ func (p *Permission) UnmarshalJSON(b []byte) error {
 		CanUpdatePresence    json.RawMessage `json:"canUpdatePresence"`
 		Admin                json.RawMessage `json:"admin"`
 		Recorder             json.RawMessage `json:"recorder"`
+		Owner                json.RawMessage `json:"owner"`
 	}{fields: (*fields)(p)}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
