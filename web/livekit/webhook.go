@@ -32,7 +32,9 @@ func WebhookEvents() (livekit, extra []string) {
 // EncodeWebhook tells an occurrence in the words of LiveKit's webhooks: the
 // JSON of a livekit.WebhookEvent without what has its default. Events that
 // LiveKit does not have are written in the same way, with one member more where
-// there is no field for what they tell; LiveKit's SDKs read them.
+// there is no field for what they tell; LiveKit's SDKs read them. LiveKit has no
+// words for meetings, nor for people who wait to be let in: it is told nothing of
+// them.
 func EncodeWebhook(o *room.Occurrence, newID func() string) []webhook.Event {
 	w := webhookWriter{o: o, newID: newID}
 	switch o.Occasion {

@@ -17,6 +17,23 @@ import (
 	"usher/web/livekit"
 )
 
+// TestWebhooksOfMeetings has no event for what only Daily has words for.
+func TestWebhooksOfMeetings(t *testing.T) {
+	who := &room.Info{SID: "PA_1", Identity: "ada"}
+	for name, o := range map[string]room.Occurrence{
+		"a meeting starts":   {Occasion: room.MeetingStarted},
+		"a meeting ends":     {Occasion: room.MeetingEnded},
+		"somebody waits":     {Occasion: room.WaitingEntered, Participant: who},
+		"somebody is let in": {Occasion: room.WaitingDeparted, Participant: who},
+		"another time limit": {Occasion: room.ParticipantChanged, Participant: who, Changed: room.ChangedStay},
+	} {
+		o.At, o.Room = time.Unix(1700000100, 0), room.Summary{ID: "RM_1", Name: "blue", Daily: true, Meeting: room.Meeting{ID: "m"}}
+		if got := livekit.EncodeWebhook(&o, func() string { return "EV_1" }); len(got) > 0 {
+			t.Errorf("%s: got %s", name, got[0].Body)
+		}
+	}
+}
+
 // TestWebhookBodies compares events with what LiveKit's notifier writes: the
 // JSON of livekit.WebhookEvent, camel case, without defaults, times as strings.
 func TestWebhookBodies(t *testing.T) {

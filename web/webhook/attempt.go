@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	contentType = "application/webhook+json"
+	contentType = "application/webhook+json" // LiveKit's
 	userAgent   = "usher"
 
 	// quickRetries are made within a round, by a worker that waits for them;
@@ -36,19 +36,26 @@ type verdict struct {
 
 // deliver makes a round of attempts.
 func (t *target) deliver(ctx context.Context, d *delivery) verdict {
-	s := t.sender
+	s, conf := t.sender, t.conf.Load()
+	tries := quickRetries
+	if !conf.Policy.none() {
+		tries = 0
+	}
 	v := verdict{again: true, problem: "stopped"}
 	client := &retryablehttp.Client{
 		HTTPClient:   s.client,
 		RetryWaitMin: s.cfg.RetryMin,
 		RetryWaitMax: s.cfg.RetryMax,
-		RetryMax:     quickRetries,
+		RetryMax:     tries,
 		CheckRetry: func(ctx context.Context, resp *http.Response, err error) (bool, error) {
 			if err != nil && ctx.Err() != nil {
 				return false, ctx.Err() // that was us
 			}
 			var result result
 			v, result = judge(resp, err)
+			if !conf.Policy.none() && result != resultOK {
+				v = verdict{again: true, problem: v.problem}
+			}
 			s.metrics.attempts[result].Inc()
 			// A target that hangs, or asks for a pause, is not asked again soon.
 			return v.again && v.wait == 0 && result != resultTimeout, nil
@@ -57,14 +64,12 @@ func (t *target) deliver(ctx context.Context, d *delivery) verdict {
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 		PrepareRetry: func(r *http.Request) error {
 			r.Header = r.Header.Clone() // the last attempt may still be writing it
-			return t.sign(r.Header, d, time.Now())
+			return conf.sign(r.Header, d, time.Now())
 		},
 	}
-	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodPost, t.URL, d.body)
+	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodPost, conf.URL, d.body)
 	if err == nil {
-		req.Header.Set("Content-Type", contentType)
-		req.Header.Set("User-Agent", userAgent)
-		err = t.sign(req.Header, d, time.Now())
+		err = conf.head(req.Header, d)
 	}
 	if err != nil {
 		return verdict{outcome: rejected, problem: "the request cannot be made"}
@@ -75,6 +80,13 @@ func (t *target) deliver(ctx context.Context, d *delivery) verdict {
 		_ = resp.Body.Close()
 	}
 	return v
+}
+
+// head sets an event's headers.
+func (t *settings) head(h http.Header, d *delivery) error {
+	h.Set("Content-Type", t.API.ContentType)
+	h.Set("User-Agent", userAgent)
+	return t.sign(h, d, time.Now())
 }
 
 // judge decides what one attempt means.

@@ -5,17 +5,18 @@ import (
 	"time"
 
 	"usher/room"
+	"usher/room/store"
 )
 
 const (
 	batchMost   = 1000                   // occurrences, or changes, in one commit
 	commitBytes = 8 << 20                // of records, about
-	doneMost    = 500                    // events done with that are deleted without waiting for more
+	doneMost    = 500                    // changes to events that are written without waiting for more
 	doneDelay   = 200 * time.Millisecond // how long they wait for company
 )
 
-// An intake is what waits to be written to the store: occurrences, and the keys
-// of events that are done with. Its methods never block.
+// An intake is what waits to be written to the store: occurrences, and what has
+// become of events. Its methods never block.
 type intake struct {
 	maxEvents, maxBytes int           // static
 	wake                chan struct{} // buffers one, never closed
@@ -25,7 +26,7 @@ type intake struct {
 	occurred []occurred
 	bytes    int // that occurrences hold, about
 	dropped  int // since the last take
-	done     []string
+	done     []store.Change
 	due      bool // done is to be written even if there is nothing else
 	closed   bool // nothing more occurs
 	ended    bool // nothing more will be done
@@ -34,6 +35,7 @@ type intake struct {
 type occurred struct {
 	*room.Occurrence
 	bytes int
+	quiet bool // it is kept in mind, and nobody is told
 }
 
 func newIntake(maxEvents, maxBytes int) *intake {
@@ -51,14 +53,14 @@ func (in *intake) signal() {
 }
 
 // put queues an occurrence and returns those that gave way to it, the oldest.
-func (in *intake) put(o *room.Occurrence) (gaveWay []*room.Occurrence) {
+func (in *intake) put(o *room.Occurrence, quiet bool) (gaveWay []*room.Occurrence) {
 	n := bytesOf(o)
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.closed {
 		return nil
 	}
-	in.occurred = append(in.occurred, occurred{o, n})
+	in.occurred = append(in.occurred, occurred{o, n, quiet})
 	in.bytes += n
 	for len(in.occurred) > in.maxEvents || in.bytes > in.maxBytes && len(in.occurred) > 1 {
 		oldest := in.occurred[0]
@@ -88,12 +90,24 @@ func bytesOf(o *room.Occurrence) int {
 // finish queues the deletion of events. It is not urgent: what is not deleted
 // is delivered again after an unclean stop.
 func (in *intake) finish(keys ...string) {
+	changes := make([]store.Change, len(keys))
+	for i, key := range keys {
+		changes[i] = store.Change{Bucket: store.Deliveries, Key: key}
+	}
+	in.revise(changes...)
+}
+
+// revise queues changes to events that are stored.
+func (in *intake) revise(changes ...store.Change) {
+	if len(changes) == 0 {
+		return
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if len(in.done) == 0 {
 		in.later.Reset(doneDelay)
 	}
-	in.done = append(in.done, keys...)
+	in.done = append(in.done, changes...)
 	if len(in.done) >= doneMost {
 		in.due = true
 		in.signal()
@@ -127,7 +141,7 @@ func (in *intake) end() {
 // A batch is what is written together.
 type batch struct {
 	occurred []occurred
-	done     []string
+	done     []store.Change
 	dropped  int
 	last     bool // no occurrence follows
 	end      bool // nothing follows

@@ -14,11 +14,12 @@ const (
 	rejected          // the target does not want it
 	expired           // it was not delivered in time
 	overflow          // too much was waiting
-	removed           // its target is no longer configured
+	removed           // its target is gone
+	tripped           // its target has failed too often
 	endOfOutcomes
 )
 
-var outcomeNames = [endOfOutcomes]string{"delivered", "rejected", "expired", "overflow", "removed"}
+var outcomeNames = [endOfOutcomes]string{"delivered", "rejected", "expired", "overflow", "removed", "tripped"}
 
 // A result is how one attempt ended.
 type result int
@@ -62,15 +63,30 @@ func newMetrics(reg prometheus.Registerer, s *Sender) *metrics {
 					return max(0, time.Since(oldest).Seconds())
 				}
 				return 0
+			}),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "usher_webhook_failed", Help: "Webhooks that have failed too often and are told of nothing until they are changed."}, func() float64 {
+				return float64(s.failed())
 			}))
 	}
 	return m
 }
 
+// failed returns how many targets have failed.
+func (s *Sender) failed() (n int) {
+	for _, t := range s.targets.Load().all {
+		t.mu.Lock()
+		if t.health.Failed {
+			n++
+		}
+		t.mu.Unlock()
+	}
+	return n
+}
+
 // waiting returns how many events wait, and from when the oldest is.
 func (s *Sender) waiting() (n int, oldest time.Time) {
 	n, oldest = s.intake.waiting()
-	for _, t := range s.all {
+	for _, t := range s.targets.Load().all {
 		m, at := t.waiting()
 		n += m
 		if !at.IsZero() && (oldest.IsZero() || at.Before(oldest)) {

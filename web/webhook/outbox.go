@@ -4,7 +4,9 @@ import "time"
 
 // A Status is how one target stands.
 type Status struct {
-	URL     string // without user, password and query, which may be secret
+	ID      string // of one that was added while it runs
+	URL     string // without user, password and query, which may be secret, and with an ID without the path
+	Health         // of one with a [Policy]
 	Pending int    // events that wait for it
 	Oldest  time.Time
 	// Next is the time of the next attempt. Zero: there is one now, or nothing
@@ -26,9 +28,10 @@ type Round struct {
 }
 
 // Outbox tells how the project's targets stand, in the order of the
-// configuration, and how many occurrences are not even written to the store.
+// configuration and those that were added after them, and how many occurrences are
+// not even written to the store.
 func (s *Sender) Outbox(project string) (targets []Status, unwritten int) {
-	for _, t := range s.projects[project] {
+	for _, t := range s.targets.Load().projects[project] {
 		targets = append(targets, t.status())
 	}
 	return targets, s.intake.of(project)
@@ -37,9 +40,12 @@ func (s *Sender) Outbox(project string) (targets []Status, unwritten int) {
 func (t *target) status() Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	st := Status{URL: t.shown, Pending: t.count, Last: t.last, Outcomes: make(map[string]int, endOfOutcomes)}
+	conf := t.conf.Load()
+	st := Status{ID: conf.ID, URL: conf.shown, Health: t.health, Pending: t.count, Last: t.last, Outcomes: make(map[string]int, endOfOutcomes)}
 	for o, n := range t.outcomes {
-		st.Outcomes[outcomeNames[o]] = n
+		if outcome(o) != tripped || !conf.Policy.none() {
+			st.Outcomes[outcomeNames[o]] = n
+		}
 	}
 	allRest := true
 	for _, l := range t.lanes {

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"usher/auth"
@@ -20,14 +20,19 @@ type record struct {
 	Room   string    `json:"room"`
 	Target string    `json:"target"`
 	At     time.Time `json:"at"`
+	Tries  int       `json:"tries,omitempty"` // that failed
+	First  time.Time `json:"first,omitzero"`  // when the first of them was
 }
 
 func (s *Sender) newDelivery(t *target, o *room.Occurrence, e *Event) (*delivery, store.Change) {
 	s.number++
 	d := &delivery{key: fmt.Sprintf("%016x", s.number), id: e.ID, name: e.Name, room: o.Room.Name, at: o.At, body: e.Body}
-	head := encode(record{ID: d.id, Event: d.name, Room: d.room, Target: t.id, At: d.at})
-	value := append(append(head, '\n'), d.body...)
-	return d, store.Change{Bucket: store.Deliveries, Key: d.key, Value: value}
+	return d, d.put(t.id)
+}
+
+func (d *delivery) put(target string) store.Change {
+	head := encode(record{ID: d.id, Event: d.name, Room: d.room, Target: target, At: d.at, Tries: d.tries, First: d.first})
+	return store.Change{Bucket: store.Deliveries, Key: d.key, Value: append(append(head, '\n'), d.body...)}
 }
 
 func parseDelivery(key string, value []byte) (target string, d *delivery, err error) {
@@ -36,19 +41,34 @@ func parseDelivery(key string, value []byte) (target string, d *delivery, err er
 	if !ok || json.Unmarshal(head, &r) != nil || r.ID == "" || r.Target == "" {
 		return "", nil, fmt.Errorf("%w: the webhook event %q cannot be read", store.ErrDamaged, key)
 	}
-	return r.Target, &delivery{key: key, id: r.ID, name: r.Event, room: r.Room, at: r.At, body: bytes.Clone(body)}, nil
+	return r.Target, &delivery{key: key, id: r.ID, name: r.Event, room: r.Room, at: r.At,
+		tries: r.Tries, first: r.First, body: bytes.Clone(body)}, nil
 }
 
-// A mark says that targets were told of a room, or of a participant in it, and
-// not of its end. It keeps what there is to say then.
+// A mark says that targets were told of a room, of a meeting in it, or of a
+// participant in it or before its door, and not of its end. It keeps what there
+// is to say then.
 type mark struct {
 	Project string   `json:"project"`
 	Room    string   `json:"room"`
 	RoomSID string   `json:"roomSid"`
 	Targets []string `json:"targets"`
 
+	About       string             `json:"about,omitempty"` // empty: a life or a participant
 	Life        *markedLife        `json:"life,omitempty"`
 	Participant *markedParticipant `json:"participant,omitempty"`
+	Daily       bool               `json:"daily,omitempty"`   // the room has a Daily part
+	Meeting     *markedMeeting     `json:"meeting,omitempty"` // of such a room
+}
+
+const (
+	aboutMeeting = "meeting"
+	aboutWaiting = "waiting"
+)
+
+type markedMeeting struct {
+	ID    string    `json:"id"`
+	Began time.Time `json:"began"`
 }
 
 type markedLife struct {
@@ -71,17 +91,40 @@ type markedParticipant struct {
 	Recorder    bool              `json:"recorder,omitempty"`
 	Joined      time.Time         `json:"joined"`
 	Version     uint64            `json:"version,omitempty"`
+	EjectAt     time.Time         `json:"ejectAt,omitzero"`
+
+	ReceiveFromIdentity    map[string][]string `json:"receiveFromIdentity,omitempty"`
+	ReceiveFromParticipant map[string][]string `json:"receiveFromParticipant,omitempty"`
 }
 
+// key is empty when the mark is about nothing.
 func (m *mark) key() string {
-	if m.Participant != nil {
+	switch {
+	case m.About == aboutWaiting && m.Participant != nil:
+		return m.RoomSID + "/waiting/" + m.Participant.SID
+	case m.About == aboutMeeting && m.Meeting != nil:
+		return m.RoomSID + "/meeting/" + m.Meeting.ID
+	case m.About == "" && m.Participant != nil:
 		return m.RoomSID + "/" + m.Participant.SID
+	case m.About == "" && m.Life != nil:
+		return m.RoomSID
 	}
-	return m.RoomSID
+	return ""
 }
 
 func (m *mark) put() store.Change {
 	return store.Change{Bucket: store.Announced, Key: m.key(), Value: encode(m)}
+}
+
+// concerns reports whether a target is told of the end of what is marked. One that
+// was added is, also when it was not there at the beginning: it would have been told
+// of the end by the process that was killed.
+func (m *mark) concerns(t *target) bool {
+	conf := t.conf.Load()
+	if conf.ID == "" {
+		return slices.Contains(m.Targets, t.id)
+	}
+	return m.Project == conf.Project && (m.About == "" || m.Daily && conf.API.Meetings)
 }
 
 func unmark(key string) store.Change { return store.Change{Bucket: store.Announced, Key: key} }
@@ -89,8 +132,7 @@ func unmark(key string) store.Change { return store.Change{Bucket: store.Announc
 func parseMark(key string, value []byte) (*mark, error) {
 	m := &mark{}
 	err := json.Unmarshal(value, m)
-	_, _, ofParticipant := strings.Cut(key, "/")
-	if err != nil || ofParticipant != (m.Participant != nil) || ofParticipant == (m.Life != nil) || m.key() != key {
+	if err != nil || m.key() != key || m.Participant != nil && m.Life != nil {
 		return nil, fmt.Errorf("%w: what webhooks have announced as %q cannot be read", store.ErrDamaged, key)
 	}
 	return m, nil
@@ -109,23 +151,41 @@ func (s *Sender) note(o *room.Occurrence) (c store.Change, ok bool) {
 	if o.Room.ID == "" {
 		return store.Change{}, false // of no room's life
 	}
-	m := &mark{Project: o.Project, Room: o.Room.Name, RoomSID: o.Room.ID}
+	m := &mark{Project: o.Project, Room: o.Room.Name, RoomSID: o.Room.ID, Daily: o.Room.Daily}
+	if o.Room.Daily && o.Room.Meeting.ID != "" {
+		m.Meeting = &markedMeeting{o.Room.Meeting.ID, o.Room.Meeting.Began}
+	}
 	switch o.Occasion {
 	case room.RoomStarted, room.RoomChanged, room.RoomFinished:
 		m.Life = lifeOf(&o.Room)
 	case room.ParticipantEntered, room.ParticipantChanged, room.ParticipantDeparted:
 		m.Participant = participantOf(o.Participant)
+	case room.MeetingStarted, room.MeetingEnded:
+		m.About = aboutMeeting
+	case room.WaitingEntered, room.WaitingDeparted:
+		m.About, m.Participant = aboutWaiting, participantOf(o.Participant)
 	default:
 		return store.Change{}, false
 	}
 	key := m.key()
 	switch o.Occasion {
-	case room.RoomStarted, room.ParticipantEntered:
-		for _, t := range s.projects[o.Project] {
-			m.Targets = append(m.Targets, t.id)
+	case room.RoomStarted, room.ParticipantEntered, room.MeetingStarted, room.WaitingEntered:
+		for _, t := range s.targets.Load().projects[o.Project] {
+			if m.About == "" || o.Room.Daily && t.conf.Load().API.Meetings {
+				m.Targets = append(m.Targets, t.id)
+			}
+		}
+		if key == "" || m.About != "" && !o.Room.Daily {
+			return store.Change{}, false
 		}
 		s.marks[key] = m.Targets
 	case room.RoomFinished, room.ParticipantDeparted:
+		delete(s.marks, key)
+		return unmark(key), true
+	case room.MeetingEnded, room.WaitingDeparted:
+		if _, ok = s.marks[key]; !ok {
+			return store.Change{}, false
+		}
 		delete(s.marks, key)
 		return unmark(key), true
 	default:
@@ -142,7 +202,10 @@ func lifeOf(r *room.Summary) *markedLife {
 }
 
 func (m *mark) summary(life *markedLife) room.Summary {
-	sum := room.Summary{ID: m.RoomSID, Name: m.Room}
+	sum := room.Summary{ID: m.RoomSID, Name: m.Room, Daily: m.Daily}
+	if m.Meeting != nil {
+		sum.Meeting = room.Meeting{ID: m.Meeting.ID, Began: m.Meeting.Began}
+	}
 	if life != nil {
 		sum.Metadata, sum.MaxParticipants = life.Metadata, life.MaxParticipants
 		sum.EmptyTimeout, sum.DepartureTimeout, sum.CreatedAt = life.EmptyTimeout, life.DepartureTimeout, life.Created
@@ -153,12 +216,37 @@ func (m *mark) summary(life *markedLife) room.Summary {
 func participantOf(i *room.Info) *markedParticipant {
 	return &markedParticipant{SID: i.SID, Identity: i.Identity, Name: i.Name, Kind: i.Kind, KindDetails: i.KindDetails,
 		Metadata: i.Metadata, Attributes: i.Attributes, Rights: i.Permission.Rights.Names(), Recorder: i.Recorder,
-		Joined: i.JoinedAt, Version: i.Version}
+		Joined: i.JoinedAt, Version: i.Version, EjectAt: i.EjectAt,
+		ReceiveFromIdentity: namesOf(i.Permission.ReceiveFromIdentity), ReceiveFromParticipant: namesOf(i.Permission.ReceiveFromParticipant)}
+}
+
+func namesOf(rights map[string]auth.Rights) map[string][]string {
+	if len(rights) == 0 {
+		return nil
+	}
+	names := make(map[string][]string, len(rights))
+	for who, r := range rights {
+		names[who] = r.Names()
+	}
+	return names
+}
+
+func rightsOf(names map[string][]string) map[string]auth.Rights {
+	if len(names) == 0 {
+		return nil
+	}
+	rights := make(map[string]auth.Rights, len(names))
+	for who, n := range names {
+		rights[who], _ = auth.ParseRights(n) // only to be told
+	}
+	return rights
 }
 
 func (p *markedParticipant) info() *room.Info {
 	rights, _ := auth.ParseRights(p.Rights) // only to be told
 	return &room.Info{SID: p.SID, Identity: p.Identity, Name: p.Name, Kind: p.Kind, KindDetails: p.KindDetails,
-		State: room.Gone, Metadata: p.Metadata, Attributes: p.Attributes, Permission: auth.Permission{Rights: rights},
-		Recorder: p.Recorder, JoinedAt: p.Joined, Version: p.Version}
+		State: room.Gone, Metadata: p.Metadata, Attributes: p.Attributes, Recorder: p.Recorder,
+		Permission: auth.Permission{Rights: rights,
+			ReceiveFromIdentity: rightsOf(p.ReceiveFromIdentity), ReceiveFromParticipant: rightsOf(p.ReceiveFromParticipant)},
+		JoinedAt: p.Joined, Version: p.Version, EjectAt: p.EjectAt}
 }

@@ -212,11 +212,13 @@ type counting struct {
 	store.Store
 	mu   sync.Mutex
 	more *sync.Cond
-	puts int
+	puts map[string]bool // keys; what has been tried is put again
+	old  map[string]bool // those that were there
 }
 
 func newCounting(s store.Store) *counting {
-	c := &counting{Store: s}
+	c := &counting{Store: s, puts: map[string]bool{}, old: map[string]bool{}}
+	_ = s.Load(store.Deliveries, func(key string, _ []byte) error { c.old[key] = true; return nil }) // memory has no errors
 	c.more = sync.NewCond(&c.mu)
 	return c
 }
@@ -226,8 +228,8 @@ func (c *counting) Commit(changes ...store.Change) *store.Ticket {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, change := range changes {
-		if change.Bucket == store.Deliveries && change.Value != nil {
-			c.puts++
+		if change.Bucket == store.Deliveries && change.Value != nil && !c.old[change.Key] {
+			c.puts[change.Key] = true
 		}
 	}
 	c.more.Broadcast()
@@ -237,7 +239,7 @@ func (c *counting) Commit(changes ...store.Change) *store.Ticket {
 func (c *counting) until(puts int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.puts < puts {
+	for len(c.puts) < puts {
 		c.more.Wait()
 	}
 }
@@ -273,11 +275,12 @@ func TestUnreliableSink(t *testing.T) {
 	t.Logf("seeds %d to %d", base, base+uint64(runs)-1)
 	for i := range runs {
 		seed := base + uint64(i)
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { playUnreliable(t, rand.New(rand.NewPCG(seed, 3))) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { playUnreliable(t, rand.New(rand.NewPCG(seed, 3)), false) })
+		t.Run(fmt.Sprintf("%d with a policy", seed), func(t *testing.T) { playUnreliable(t, rand.New(rand.NewPCG(seed, 3)), true) })
 	}
 }
 
-func playUnreliable(t *testing.T, rnd *rand.Rand) {
+func playUnreliable(t *testing.T, rnd *rand.Rand, policy bool) {
 	const (
 		rooms  = 20
 		events = 600
@@ -296,6 +299,10 @@ func playUnreliable(t *testing.T, rnd *rand.Rand) {
 		setup := newSetup(sink.url(), kept)
 		setup.Timeout = time.Second
 		setup.RoomAlive = func(_, _, _ string) bool { return true }
+		if policy {
+			setup.Targets = nil
+			return setup.begin(t, hook("one", sink.url(), patient()))
+		}
 		return setup.start(t)
 	}
 	var (
@@ -346,7 +353,18 @@ func playUnreliable(t *testing.T, rnd *rand.Rand) {
 			h.observe = s.Observe
 		}
 	}
+	if policy {
+		for name, in := range inside {
+			if in {
+				occur(name) // as above
+			}
+		}
+	}
 	stop(t, s)
+	for len(records(t, kept, store.Deliveries)) > 0 { // what rests when it stops, with a policy
+		s = start()
+		stop(t, s)
+	}
 	t.Logf("%d requests, %d kills", len(sink.got), len(kills))
 
 	bodies := map[string]map[uint64]string{}

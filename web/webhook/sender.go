@@ -6,10 +6,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -24,13 +26,15 @@ import (
 // Start and Stop are called once each. Observe may be called before Start and
 // after Stop; what it is told after Stop is lost.
 type Sender struct {
-	cfg      Config               // static
-	projects map[string][]*target // static
-	all      []*target            // static
-	client   *http.Client         // static
-	metrics  *metrics             // static
-	intake   *intake              // static
-	outages  rate.Sometimes       // of the store
+	cfg     Config         // static
+	livekit *API           // static; of targets without one
+	client  *http.Client   // static
+	metrics *metrics       // static
+	intake  *intake        // static
+	outages rate.Sometimes // of the store
+
+	changing sync.Mutex                // held while targets are replaced
+	targets  atomic.Pointer[directory] // what is in it is not changed
 
 	ctx     context.Context // ends attempts and waiting for the store
 	cancel  context.CancelFunc
@@ -48,44 +52,49 @@ var _ room.Observer = (*Sender)(nil)
 
 func newSender(c Config) (*Sender, error) {
 	s := &Sender{
-		cfg: c, projects: map[string][]*target{}, marks: map[string][]string{},
+		cfg: c, livekit: &API{Encode: c.Encode, ContentType: contentType}, marks: map[string][]string{},
 		intake:  newIntake(c.MaxEvents, c.MaxBytes),
 		outages: rate.Sometimes{Interval: time.Minute},
 		written: make(chan struct{}),
 		client: &http.Client{Transport: c.Transport, Timeout: c.Timeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	d := newDirectory(nil)
 	for _, target := range c.Targets {
-		t, err := newTarget(s, target)
+		conf, err := s.check(target)
 		if err != nil {
 			return nil, err
 		}
-		if s.target(t.id) != nil {
-			return nil, fmt.Errorf("webhook: the target %s is listed twice in project %q", t.shown, t.Project)
+		if d.byName[conf.name()] != nil {
+			return nil, fmt.Errorf("webhook: the target %s is listed twice in project %q", conf.shown, conf.Project)
 		}
-		t.complaints.Interval, t.rejections.Interval, t.expiries.Interval = time.Minute, time.Minute, time.Minute
-		s.all = append(s.all, t)
-		s.projects[t.Project] = append(s.projects[t.Project], t)
+		d = newDirectory(append(d.all, newTarget(s, conf)))
 	}
+	s.targets.Store(d)
 	s.metrics = newMetrics(c.Metrics, s)
-	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
-}
-
-func (s *Sender) target(id string) *target {
-	if i := slices.IndexFunc(s.all, func(t *target) bool { return t.id == id }); i >= 0 {
-		return s.all[i]
-	}
-	return nil
 }
 
 // Observe queues an occurrence. It only takes memory.
 func (s *Sender) Observe(o *room.Occurrence) {
-	if len(s.projects[o.Project]) == 0 {
+	d := s.targets.Load()
+	if len(d.projects[o.Project]) == 0 {
 		return
 	}
-	for _, lost := range s.intake.put(o) {
-		for _, t := range s.projects[lost.Project] {
+	s.put(o, false)
+}
+
+// Recall takes note of what had occurred when the project had no targets: nobody is
+// told, but those that there are now are told of its end, should the process not
+// live to see it. What it says must have been true before, and its end, too, is
+// recalled when that may have been before.
+func (s *Sender) Recall(o *room.Occurrence) { s.put(o, true) }
+
+func (s *Sender) put(o *room.Occurrence, quiet bool) {
+	d := s.targets.Load()
+	for _, lost := range s.intake.put(o, quiet) {
+		for _, t := range d.projects[lost.Project] {
 			t.gone(overflow, 1)
 		}
 	}
@@ -124,7 +133,7 @@ func (s *Sender) load(waiting map[*target][]*delivery) error {
 			return fmt.Errorf("%w: the webhook event %q has no number", store.ErrDamaged, key)
 		}
 		s.number = max(s.number, n)
-		if t := s.target(id); t != nil {
+		if t := s.targets.Load().byName[id]; t != nil {
 			waiting[t] = append(waiting[t], d)
 		} else {
 			orphans = append(orphans, key)
@@ -137,7 +146,7 @@ func (s *Sender) load(waiting map[*target][]*delivery) error {
 	if len(orphans) > 0 {
 		s.metrics.deliveries[removed].Add(float64(len(orphans)))
 		s.intake.finish(orphans...)
-		s.gaveUp("", "", removed, len(orphans))
+		s.gaveUp(slog.Attr{}, "", removed, len(orphans))
 	}
 	return nil
 }
@@ -145,12 +154,16 @@ func (s *Sender) load(waiting map[*target][]*delivery) error {
 // conclude says of all that was announced by an earlier process, and has no
 // process any more, that it ended.
 func (s *Sender) conclude(waiting map[*target][]*delivery) error {
-	var rooms, participants []*mark
+	var rooms, participants, waiters, meetings []*mark
 	err := s.cfg.Store.Load(store.Announced, func(key string, value []byte) error {
 		m, err := parseMark(key, value)
 		switch {
 		case err != nil:
 			return err
+		case m.About == aboutWaiting:
+			waiters = append(waiters, m)
+		case m.About == aboutMeeting:
+			meetings = append(meetings, m)
 		case m.Participant != nil:
 			participants = append(participants, m)
 		default:
@@ -173,7 +186,10 @@ func (s *Sender) conclude(waiting map[*target][]*delivery) error {
 		}
 	}
 	// One name may have been more than one room.
-	slices.SortStableFunc(participants, func(a, b *mark) int { return a.Participant.Joined.Compare(b.Participant.Joined) })
+	for _, list := range [][]*mark{participants, waiters} {
+		slices.SortStableFunc(list, func(a, b *mark) int { return a.Participant.Joined.Compare(b.Participant.Joined) })
+	}
+	slices.SortStableFunc(meetings, func(a, b *mark) int { return a.Meeting.Began.Compare(b.Meeting.Began) })
 	slices.SortStableFunc(rooms, func(a, b *mark) int { return a.Life.Created.Compare(b.Life.Created) })
 
 	var (
@@ -183,12 +199,10 @@ func (s *Sender) conclude(waiting map[*target][]*delivery) error {
 	)
 	end := func(m *mark, o *room.Occurrence) {
 		o.At, o.Project, o.Reason = now, m.Project, room.ServerShutdown
-		for _, e := range s.cfg.Encode(o, newID) {
-			for _, t := range s.projects[m.Project] {
-				if slices.Contains(m.Targets, t.id) && t.wants(&e) {
-					d, put := s.newDelivery(t, o, &e)
-					changes, waiting[t] = append(changes, put), append(waiting[t], d)
-				}
+		for t, e := range s.events(o) {
+			if m.concerns(t) {
+				d, put := s.newDelivery(t, o, e)
+				changes, waiting[t] = append(changes, put), append(waiting[t], d)
 			}
 		}
 		changes = append(changes, unmark(m.key()))
@@ -204,6 +218,12 @@ func (s *Sender) conclude(waiting map[*target][]*delivery) error {
 		}
 		o.Room.NumParticipants = shown[m.RoomSID]
 		end(m, o)
+	}
+	for _, m := range waiters {
+		end(m, &room.Occurrence{Occasion: room.WaitingDeparted, Participant: m.Participant.info(), Room: m.summary(lives[m.RoomSID])})
+	}
+	for _, m := range meetings {
+		end(m, &room.Occurrence{Occasion: room.MeetingEnded, Room: m.summary(lives[m.RoomSID])})
 	}
 	for _, m := range rooms {
 		if !s.cfg.RoomAlive(m.Project, m.Room, m.RoomSID) {
@@ -238,7 +258,8 @@ func (s *Sender) Stop(ctx context.Context) error {
 	defer context.AfterFunc(ctx, s.cancel)()
 	<-s.written
 	var drained []<-chan struct{}
-	for _, t := range s.all {
+	all := s.targets.Load().all
+	for _, t := range all {
 		drained = append(drained, t.drain())
 	}
 	for _, c := range drained {
@@ -248,7 +269,7 @@ func (s *Sender) Stop(ctx context.Context) error {
 		}
 	}
 	left := 0
-	for _, t := range s.all {
+	for _, t := range all {
 		left += t.stop()
 	}
 	s.workers.Wait() // either nothing is left, or the context has ended
@@ -268,7 +289,7 @@ func (s *Sender) write() {
 	for {
 		b := s.intake.take()
 		if b.dropped > 0 {
-			s.gaveUp("", "", overflow, b.dropped)
+			s.gaveUp(slog.Attr{}, "", overflow, b.dropped)
 		}
 		if !b.empty() {
 			s.commit(b)
@@ -293,17 +314,13 @@ func (s *Sender) commit(b batch) {
 		size    int
 		waiting = map[*target][]*delivery{}
 	)
-	for _, key := range b.done {
-		changes = append(changes, store.Change{Bucket: store.Deliveries, Key: key})
-	}
+	changes = append(changes, b.done...)
 	for _, o := range b.occurred {
-		for _, e := range s.cfg.Encode(o.Occurrence, newID) {
-			for _, t := range s.projects[o.Project] {
-				if t.wants(&e) {
-					d, put := s.newDelivery(t, o.Occurrence, &e)
-					changes, waiting[t] = append(changes, put), append(waiting[t], d)
-					size += len(put.Value)
-				}
+		if !o.quiet {
+			for t, e := range s.events(o.Occurrence) {
+				d, put := s.newDelivery(t, o.Occurrence, e)
+				changes, waiting[t] = append(changes, put), append(waiting[t], d)
+				size += len(put.Value)
 			}
 		}
 		if change, ok := s.note(o.Occurrence); ok {
@@ -367,7 +384,7 @@ func (s *Sender) await(t *store.Ticket) error {
 	}
 }
 
-// gaveUp logs a loss.
-func (s *Sender) gaveUp(url, room string, o outcome, n int) {
-	s.cfg.Log.Warn("webhook events were given up", "reason", outcomeNames[o], "url", url, "room", room, "events", n)
+// gaveUp logs a loss. What it is a loss of may not be known.
+func (s *Sender) gaveUp(of slog.Attr, room string, o outcome, n int) {
+	s.cfg.Log.Warn("webhook events were given up", "reason", outcomeNames[o], of, "room", room, "events", n)
 }

@@ -16,7 +16,16 @@ import (
 const tokenLife = 5 * time.Minute
 
 // sign sets the headers that prove where the event comes from.
-func (t *target) sign(h http.Header, d *delivery, now time.Time) error {
+func (t *settings) sign(h http.Header, d *delivery, now time.Time) error {
+	if t.Sign != nil {
+		t.Sign(h, d.body, now)
+		return nil
+	}
+	return t.signLiveKit(h, d, now)
+}
+
+// signLiveKit signs as LiveKit does, and as Standard Webhooks asks for.
+func (t *settings) signLiveKit(h http.Header, d *delivery, now time.Time) error {
 	sum := sha256.Sum256(d.body)
 	claims, err := json.Marshal(struct {
 		Issuer    string `json:"iss"`

@@ -241,6 +241,15 @@ func (h *house) leave(name, who string) {
 	h.occur(name, room.Occurrence{Occasion: room.ParticipantDeparted, Participant: h.infos[name+"/"+who], Reason: room.ClientInitiated})
 }
 
+func (h *house) meet(name, id string) {
+	h.rooms[name].Meeting = room.Meeting{ID: id, Began: time.Now()}
+	h.occur(name, room.Occurrence{Occasion: room.MeetingStarted})
+}
+
+func (h *house) wait(name, who string) {
+	h.occur(name, room.Occurrence{Occasion: room.WaitingEntered, Participant: &room.Info{SID: "PA_" + who, Identity: who, JoinedAt: time.Now()}})
+}
+
 func (h *house) end(name string) { h.occur(name, room.Occurrence{Occasion: room.RoomFinished}) }
 
 // A setup is a sender's config that a test changes before it starts.

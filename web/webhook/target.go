@@ -1,8 +1,12 @@
 package webhook
 
 import (
+	"context"
+	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -10,7 +14,8 @@ import (
 	"usher/auth"
 )
 
-// A delivery is one event on its way to one target. It is not changed.
+// A delivery is one event on its way to one target. It is not changed, but for
+// its tries, which belong to the worker that has its lane.
 type delivery struct {
 	key  string // in the store
 	id   string // the event's
@@ -18,22 +23,35 @@ type delivery struct {
 	room string
 	at   time.Time // when it occurred
 	body []byte
+
+	tries int       // that failed, of a target with a policy
+	first time.Time // when the first of them was
+	begun time.Time // when the last attempt was begun
 }
 
 // size is what a delivery counts for in memory.
 func (d *delivery) size() int { return len(d.body) + 256 }
 
+// settings is what a target is told to be. It is not changed.
+type settings struct {
+	Target
+	shown       string      // the URL without what may be secret
+	attr        slog.Attr   // how logs call it
+	standardKey auth.Secret // none: no Standard Webhooks headers
+}
+
 // A target delivers events, one after another in each room. Workers run while a
 // room is ready.
 type target struct {
-	Target                  // static
-	id          string      // of Project and URL; static
-	shown       string      // the URL without what may be secret; static
-	standardKey auth.Secret // static; none: no Standard Webhooks headers
-	sender      *Sender     // static
-	complaints  rate.Sometimes
-	rejections  rate.Sometimes
-	expiries    rate.Sometimes
+	id         string  // of Project and ID or URL; static
+	sender     *Sender // static
+	pool       *pool   // what those of a project have together; static; nil: it has bounds of its own
+	ctx        context.Context
+	cancel     context.CancelFunc // ends the attempts of a target that is removed
+	conf       atomic.Pointer[settings]
+	complaints rate.Sometimes
+	rejections rate.Sometimes
+	expiries   rate.Sometimes
 
 	mu           sync.Mutex       // guards the following fields
 	lanes        map[string]*lane // by the name of the room; those with events
@@ -41,9 +59,22 @@ type target struct {
 	workers      int
 	count, bytes int
 	stopped      bool
+	gaveAway     bool          // it is removed
 	drained      chan struct{} // nil, or closed as soon as nothing waits: usher stops
+	quiet        bool          // drained is closed
 	outcomes     [endOfOutcomes]int
 	last         Round
+	health       Health
+	counted      time.Time // when the last of its failures was counted; zero: none since the start
+	since        time.Time // it is told of what occurred from then on
+}
+
+func newTarget(s *Sender, conf *settings) *target {
+	t := &target{id: conf.name(), sender: s, lanes: map[string]*lane{}, health: conf.Health}
+	t.ctx, t.cancel = context.WithCancel(s.ctx)
+	t.conf.Store(conf)
+	t.complaints.Interval, t.rejections.Interval, t.expiries.Interval = time.Minute, time.Minute, time.Minute
+	return t
 }
 
 // A lane is what waits for a target in one room.
@@ -68,17 +99,33 @@ const (
 // add appends deliveries, in the order of each room. Where that is too much
 // others give way.
 func (t *target) add(ds []*delivery) {
-	for room, keys := range t.append(ds) {
-		t.gone(overflow, len(keys))
-		t.sender.intake.finish(keys...)
-		t.sender.gaveUp(t.shown, room, overflow, len(keys))
+	gone, why := t.append(ds)
+	for room, keys := range gone {
+		t.giveUp(room, why, keys)
+	}
+	if t.pool != nil {
+		t.sender.relieve(t.pool)
 	}
 }
 
-// append returns the keys of what was given up, by room.
-func (t *target) append(ds []*delivery) map[string][]string {
+// giveUp counts, deletes and logs events of a room that are not delivered.
+func (t *target) giveUp(room string, why outcome, keys []string) {
+	t.gone(why, len(keys))
+	t.sender.intake.finish(keys...)
+	t.sender.gaveUp(t.conf.Load().attr, room, why, len(keys))
+}
+
+// append returns the keys of what was given up, by room, and why.
+func (t *target) append(ds []*delivery) (gone map[string][]string, why outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.gaveAway || t.health.Failed {
+		gone = map[string][]string{}
+		for _, d := range ds {
+			gone[d.room] = append(gone[d.room], d.key)
+		}
+		return gone, t.endLocked()
+	}
 	for _, d := range ds {
 		l := t.lanes[d.room]
 		if l == nil {
@@ -87,16 +134,25 @@ func (t *target) append(ds []*delivery) map[string][]string {
 		}
 		l.events = append(l.events, d)
 		l.bytes += d.size()
-		t.count++
-		t.bytes += d.size()
+		t.grewLocked(1, d.size())
 		if l.state == idle {
 			t.readyLocked(l)
 		}
 	}
-	if t.overfullLocked(0) {
-		return t.relieveLocked()
+	if c := &t.sender.cfg; t.pool == nil && (t.count > c.MaxEvents || t.bytes > c.MaxBytes) {
+		return t.relieveLocked(c.excess(t.count, t.bytes)), overflow
 	}
-	return nil
+	return nil, overflow
+}
+
+// grewLocked takes note that more waits, or less.
+func (t *target) grewLocked(events, bytes int) {
+	t.count += events
+	t.bytes += bytes
+	if t.pool != nil {
+		t.pool.events.Add(int64(events))
+		t.pool.bytes.Add(int64(bytes))
+	}
 }
 
 // readyLocked gives the lane to the workers.
@@ -117,10 +173,11 @@ func (t *target) work() {
 			return
 		}
 		var v verdict
-		if time.Since(d.at) >= t.MaxAge {
+		if conf := t.conf.Load(); time.Since(d.at) >= conf.MaxAge || conf.Policy.over(d) {
 			v = verdict{outcome: expired}
 		} else {
-			v = t.deliver(t.sender.ctx, d)
+			d.begun = time.Now()
+			v = t.deliver(t.ctx, d)
 		}
 		t.settle(l, d, v)
 	}
@@ -139,25 +196,35 @@ func (t *target) next() (*lane, *delivery) {
 		}
 	}
 	t.workers--
+	t.drainedLocked()
 	return nil, nil
 }
 
 // settle takes note of how a round of attempts ended.
 func (t *target) settle(l *lane, d *delivery, v verdict) {
+	var (
+		interrupted = v.again && t.ctx.Err() != nil
+		conf        = t.conf.Load()
+		log         = t.sender.cfg.Log
+	)
+	if !conf.Policy.none() && !interrupted {
+		v = t.judged(conf, d, v)
+	}
+	v = t.ended(v)
 	switch {
-	case v.again && t.sender.ctx.Err() != nil: // interrupted
+	case interrupted:
 	case v.again:
 		t.complaints.Do(func() {
-			t.sender.cfg.Log.Warn("a webhook event is not delivered yet", "url", t.shown, "event", d.name, "id", d.id,
+			log.Warn("a webhook event is not delivered yet", conf.attr, "event", d.name, "id", d.id,
 				"room", d.room, "problem", v.problem)
 		})
 	case v.outcome == rejected:
 		t.rejections.Do(func() {
-			t.sender.cfg.Log.Warn("a webhook event was rejected", "url", t.shown, "event", d.name, "id", d.id,
+			log.Warn("a webhook event was rejected", conf.attr, "event", d.name, "id", d.id,
 				"room", d.room, "problem", v.problem)
 		})
 	case v.outcome == expired:
-		t.expiries.Do(func() { t.sender.gaveUp(t.shown, d.room, expired, 1) })
+		t.expiries.Do(func() { t.sender.gaveUp(conf.attr, d.room, expired, 1) })
 	}
 	if !v.again {
 		t.gone(v.outcome, 1)
@@ -170,7 +237,9 @@ func (t *target) settle(l *lane, d *delivery, v verdict) {
 	if v.again {
 		l.failures++
 		wait := t.sender.pause(l.failures)
-		if t.drained == nil { // there is no time left for what the target asks
+		if !conf.Policy.none() {
+			wait = conf.Policy.pause(d.tries)
+		} else if t.drained == nil { // there is no time left for what the target asks
 			wait = max(wait, v.wait)
 		}
 		t.restLocked(l, wait, d.at)
@@ -189,7 +258,7 @@ func (t *target) restLocked(l *lane, wait time.Duration, at time.Time) {
 	if t.stopped {
 		return
 	}
-	wait = max(0, min(wait, time.Until(at.Add(t.MaxAge))))
+	wait = max(0, min(wait, time.Until(at.Add(t.conf.Load().MaxAge))))
 	l.until = time.Now().Add(wait)
 	l.timer = time.AfterFunc(wait, func() {
 		t.mu.Lock()
@@ -207,11 +276,12 @@ func (t *target) wakeLocked(l *lane) {
 
 // dropLocked takes events out of a lane. One that has none left is forgotten.
 func (t *target) dropLocked(room string, l *lane, from, to int) {
+	bytes := 0
 	for _, d := range l.events[from:to] {
-		l.bytes -= d.size()
-		t.bytes -= d.size()
+		bytes += d.size()
 	}
-	t.count -= to - from
+	l.bytes -= bytes
+	t.grewLocked(from-to, -bytes)
 	if from == 0 { // in constant time
 		clear(l.events[:to])
 		l.events = l.events[to:]
@@ -225,27 +295,30 @@ func (t *target) dropLocked(room string, l *lane, from, to int) {
 		}
 		delete(t.lanes, room)
 	}
-	if t.count == 0 && t.drained != nil {
-		close(t.drained)
+	t.drainedLocked()
+}
+
+// drainedLocked tells whoever waits for it that nothing is left to do now. What
+// rests of a target with a policy is not hurried: it waits for the next start.
+func (t *target) drainedLocked() {
+	if t.drained == nil || t.quiet || t.count > 0 && (t.conf.Load().Policy.none() || t.workers > 0 || t.readyLanesLocked()) {
+		return
 	}
+	t.quiet = true
+	close(t.drained)
 }
 
-// overfullLocked reports whether more waits than may, less a margin.
-func (t *target) overfullLocked(margin int) bool {
-	c := &t.sender.cfg
-	return t.count > c.MaxEvents-margin*c.MaxEvents/100 || t.bytes > c.MaxBytes-margin*c.MaxBytes/100
+func (t *target) readyLanesLocked() bool {
+	return slices.ContainsFunc(t.ready, func(l *lane) bool { return l.state == ready })
 }
 
-// relieveLocked gives up the oldest events of the room of which most waits,
-// until there is room for a hundredth of the bound again: who is the worst is
-// not looked for at every event. It returns their keys by room.
-func (t *target) relieveLocked() map[string][]string {
-	c := &t.sender.cfg
+// relieveLocked gives up so much: the oldest events of the room of which most waits.
+// It returns their keys by room.
+func (t *target) relieveLocked(events, bytes int) map[string][]string {
 	gone := map[string][]string{}
-	for t.overfullLocked(1) {
+	for events > 0 || bytes > 0 {
 		worst := ""
 		most := 0
-		events, bytes := t.count-c.MaxEvents+c.MaxEvents/100, t.bytes-c.MaxBytes+c.MaxBytes/100 // to be given up
 		for room, l := range t.lanes {
 			n := l.bytes
 			if events > 0 {
@@ -284,17 +357,15 @@ func (l *lane) first() int {
 func (t *target) drain() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	drained := make(chan struct{})
-	if t.count == 0 {
-		close(drained)
-		return drained
+	t.drained = make(chan struct{})
+	if t.conf.Load().Policy.none() {
+		for _, l := range t.lanes {
+			l.failures = 0
+			t.wakeLocked(l)
+		}
 	}
-	t.drained = drained
-	for _, l := range t.lanes {
-		l.failures = 0
-		t.wakeLocked(l)
-	}
-	return drained
+	t.drainedLocked()
+	return t.drained
 }
 
 // stop keeps workers from taking anything more.

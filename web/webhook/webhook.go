@@ -23,14 +23,24 @@
 //
 // An event is given up when the target refuses it (a status of 3xx or 4xx other
 // than 429: rejected), when it is older than [Target.MaxAge] (expired), when the
-// target is no longer configured (removed), and when too much waits (overflow).
+// target is no longer there (removed), and when too much waits (overflow).
 // Connection errors, timeouts, 429 and 5xx are tried again, with pauses that
-// grow. Each outcome is counted, and logged.
+// grow. Each outcome is counted, and logged. A target with a [Policy] of its own
+// has other rules.
 //
 // All that waits is in memory, too. Its bounds are [Config.MaxEvents] and
-// [Config.MaxBytes] for each target: beyond them the oldest events of the room
-// of which most waits are given up. The same bounds hold for what waits to be
-// written while the store stands still.
+// [Config.MaxBytes] for each target of Config, and for all others of a project
+// together: beyond them the oldest events of the room of which most waits are given
+// up, of the target that has most. The same bounds hold for what waits to be written
+// while the store stands still.
+//
+// # Targets
+//
+// The targets of [Config] are LiveKit's: they are there from the start to the
+// end. Others come, change and go while it runs, by [Sender.Set] and
+// [Sender.Remove], with the words of another [API], a signature and a [Policy] of
+// their own. All are fed from one stream, and what is said above of order,
+// durability and bounds is true of all of them.
 package webhook
 
 import (
@@ -61,8 +71,7 @@ type Config struct {
 
 	Targets []Target
 
-	// Encode returns what is told of an occurrence, which may be nothing. Each
-	// event takes an id from newID. It is not called concurrently.
+	// Encode is [API.Encode] of the targets that have no API of their own.
 	Encode func(o *room.Occurrence, newID func() string) []Event
 
 	// RoomAlive reports, at the start, whether a room that was announced goes
@@ -78,15 +87,42 @@ type Config struct {
 	RetryMax time.Duration // the longest, unless the target asks for a longer one; 1 min
 	Workers  int           // attempts at the same time, for each target; 16
 
-	MaxEvents int // that wait for a target; 100 000
+	MaxEvents int // that wait for a target, or for those that Set adds to a project; 100 000
 	MaxBytes  int // of their bodies; 64 MiB
 }
 
-// A Target is a URL that is told of a project's events. Project and URL are its
-// name: what was not delivered when usher stopped is for the same two.
+// An API is in whose words targets are told. It is the same pointer for all
+// targets that share events.
+type API struct {
+	// Encode returns what is told of an occurrence, which may be nothing. Each
+	// event takes an id from newID, or one that is as good. It is not called
+	// concurrently.
+	Encode func(o *room.Occurrence, newID func() string) []Event
+	// ContentType of the events.
+	ContentType string
+	// Meetings says that it tells of meetings, and of those who wait to be let in.
+	Meetings bool
+}
+
+// A Target is a URL that is told of a project's events. Project and ID, or URL
+// when there is no ID, are its name: what was not delivered when usher stopped is
+// for the same two.
 type Target struct {
 	Project string
+	ID      string // of one that [Sender.Set] adds
 	URL     string
+
+	// API, Sign and Policy are of targets that are not LiveKit's, all three.
+	API *API
+	// Sign sets the headers that prove where an event comes from. It may be
+	// called concurrently.
+	Sign   func(h http.Header, body []byte, now time.Time)
+	Policy Policy
+	// Health is how it stood when it was last there.
+	Health Health
+	// Changed is called when its [Health] has changed. It may be called
+	// concurrently, and holds up the events of a room. Optional.
+	Changed func()
 
 	KeyID  string // of the LiveKit key that signs
 	Secret auth.Secret
@@ -150,16 +186,24 @@ func New(c Config) (*Sender, error) {
 	return newSender(c)
 }
 
-// newTarget checks a target. Its errors quote neither secrets nor the URL,
-// which may hold one.
-func newTarget(s *Sender, c Target) (*target, error) {
+// check returns what a target is to be. Its errors quote neither secrets nor the
+// URL, which may hold one.
+func (s *Sender) check(c Target) (*settings, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return nil, fmt.Errorf("webhook: a target of project %q has no http or https URL", c.Project)
 	}
-	t := &target{Target: c, sender: s, lanes: map[string]*lane{}}
+	t := &settings{Target: c}
 	t.shown = (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
-	if c.KeyID == "" || len(c.Secret) == 0 {
+	t.attr = slog.String("url", t.shown)
+	if c.ID != "" { // whoever made it up may have put a secret in its path
+		t.shown = (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
+		t.attr = slog.Group("", slog.String("webhook", c.ID), slog.String("url", t.shown))
+	}
+	if c.API == nil {
+		t.API = s.livekit
+	}
+	if t.Sign == nil && (c.KeyID == "" || len(c.Secret) == 0) {
 		return nil, fmt.Errorf("webhook: the target %s has no key to sign with", t.shown)
 	}
 	if len(c.StandardSecret) > 0 {
@@ -171,7 +215,18 @@ func newTarget(s *Sender, c Target) (*target, error) {
 		t.standardKey = key
 	}
 	t.MaxAge = cmp.Or(t.MaxAge, 24*time.Hour)
-	sum := sha256.Sum256([]byte(c.Project + "\x00" + c.URL))
-	t.id = hex.EncodeToString(sum[:8])
 	return t, nil
+}
+
+// name is how a target is called in the store.
+func (t *Target) name() string {
+	if t.ID != "" {
+		return nameOf(t.Project, t.ID)
+	}
+	return nameOf(t.Project, t.URL)
+}
+
+func nameOf(project, what string) string {
+	sum := sha256.Sum256([]byte(project + "\x00" + what))
+	return hex.EncodeToString(sum[:8])
 }
