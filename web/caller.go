@@ -13,7 +13,8 @@ func AdministersProject(g *auth.Grant) bool {
 }
 
 // Revoked reports whether a token, or the key of one that it descends from, was
-// revoked. Server APIs ask before they read a request, and again before they act.
+// revoked, or is not listed any more where that ends sessions. Server APIs ask
+// before they read a request, and again before they act.
 func Revoked(rooms *room.Rooms, v *auth.Verifier, g *auth.Grant) bool {
-	return v.Keys().Revoked(g.KeyIDs()...) || rooms.Revoked(g)
+	return v.Keys().Refuses(g) || rooms.Revoked(g)
 }

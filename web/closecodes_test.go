@@ -191,7 +191,7 @@ func TestPagesReadTheCloseCode(t *testing.T) {
 			f.Sessions.KeysChanged()
 		},
 		wire.ServerShutdown: func(t *testing.T, f *fixture, r *room.Room, b *room.Batch) {
-			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			t.Cleanup(cancel)
 			go f.Sessions.Drain(ctx) // ends with the server
 		},

@@ -53,7 +53,7 @@ func (c Config) wrap(h http.Handler, m *metrics) http.Handler {
 				if p == http.ErrAbortHandler {
 					panic(p)
 				}
-				c.Log.Error("panic in a request", "method", r.Method, "path", r.URL.Path,
+				c.Log.Error("panic in a request", "method", r.Method, "path", shown(r.URL.Path),
 					"panic", harmless(p), "stack", string(debug.Stack()))
 				if sent.status == 0 {
 					writeError(sent, http.StatusInternalServerError, "internal", "internal error")
@@ -66,7 +66,7 @@ func (c Config) wrap(h http.Handler, m *metrics) http.Handler {
 			took := time.Since(began)
 			m.served(r.Pattern, status, took)
 			c.Log.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("method", r.Method),
-				slog.String("path", r.URL.Path), slog.Int("status", status), slog.Duration("took", took))
+				slog.String("path", shown(r.URL.Path)), slog.Int("status", status), slog.Duration("took", took))
 		}()
 		if headerBytes(r) > MaxHeaderBytes {
 			writeError(sent, http.StatusRequestHeaderFieldsTooLarge, "limit_exceeded",
@@ -75,6 +75,15 @@ func (c Config) wrap(h http.Handler, m *metrics) http.Handler {
 		}
 		h.ServeHTTP(sent, r)
 	})
+}
+
+// shown is a path as logs may have it: in Daily's API one has a token.
+func shown(path string) string {
+	const token = "/meeting-tokens/"
+	if at := strings.Index(path, token); at >= 0 {
+		return path[:at+len(token)] + "…"
+	}
+	return path
 }
 
 // headerBytes is the size of a request's header on the wire, or close to it.

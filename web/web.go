@@ -7,6 +7,7 @@
 //	/rtc…               LiveKit's signal protocol: 501, it is not here yet
 //	/twirp/…            LiveKit's server API
 //	/usher/v1/…         usher's own server API
+//	/v1, /v1/…          Daily's server API
 //	/v2/…               Liveblocks' server API
 //	/v2/c/…             what pages ask Liveblocks for, for clients
 //	/v7, /v8, /ai/v7    Liveblocks' WebSockets
@@ -56,6 +57,10 @@ type Config struct {
 	// room's id may have any characters. Optional.
 	Liveblocks, LiveblocksClient http.Handler
 
+	// Daily is the server API of Daily, /v1 and below. It gets paths as they came,
+	// too: a token may be a part of one. Optional.
+	Daily http.Handler
+
 	// Pages serves the demo: "/" and "/{room}", where [http.Request.PathValue]
 	// has the room, and "/demo/{file}". Optional.
 	Pages http.Handler
@@ -100,7 +105,7 @@ const (
 // like rooms of the demo until then.
 var reserved = []string{
 	"/favicon.ico", "/sdk", "/twirp", "/usher",
-	"/v1", "/v2", "/ai", "/metrics", "/debug",
+	"/v2", "/ai", "/metrics", "/debug",
 }
 
 // WebSocketPaths are the routes whose requests become WebSockets, for
@@ -143,6 +148,12 @@ func New(c Config) (public, admin http.Handler) {
 	if c.Console == nil || c.SeparateAdmin {
 		clients.HandleFunc("/console", notFound)
 	}
+	if c.Daily != nil {
+		operators.Handle("/v1", c.Daily)
+	}
+	if c.Daily == nil || c.SeparateAdmin {
+		clients.HandleFunc("/v1", notFound)
+	}
 	for _, path := range reserved {
 		clients.HandleFunc(path, notFound)
 	}
@@ -157,9 +168,14 @@ func New(c Config) (public, admin http.Handler) {
 	clients.HandleFunc("/", notFound)
 
 	if !c.SeparateAdmin {
-		return c.wrap(asTheyCame(asTheyCame(clients, "/v2/", c.Liveblocks), "/v2/c/", c.LiveblocksClient), m), nil
+		return c.wrap(asTheyCame(c.serverAPIs(clients), "/v2/c/", c.LiveblocksClient), m), nil
 	}
-	return c.wrap(asTheyCame(clients, "/v2/c/", c.LiveblocksClient), m), c.wrap(asTheyCame(operators, "/v2/", c.Liveblocks), m)
+	return c.wrap(asTheyCame(clients, "/v2/c/", c.LiveblocksClient), m), c.wrap(c.serverAPIs(operators), m)
+}
+
+// serverAPIs hands on the requests to server APIs that are not the mux's.
+func (c Config) serverAPIs(mux http.Handler) http.Handler {
+	return asTheyCame(asTheyCame(mux, "/v2/", c.Liveblocks), "/v1/", c.Daily)
 }
 
 // asTheyCame hands h, unless it is nil, the requests below a path. The mux would

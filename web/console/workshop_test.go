@@ -69,7 +69,7 @@ func TestReadingTokens(t *testing.T) {
 		// {"k":"id","pid":"p","uid":"ada","exp":1}
 		{header + "eyJrIjoiaWQiLCJwaWQiOiJwIiwidWlkIjoiYWRhIiwiZXhwIjoxfQ.x", "This is a Liveblocks ID token", "it expired more than 10 years ago"},
 		// {"r":"standup","d":"1","iat":1}
-		{header + "eyJyIjoic3RhbmR1cCIsImQiOiIxIiwiaWF0IjoxfQ.x", "This is a Daily meeting token.", `"standup"`},
+		{header + "eyJyIjoic3RhbmR1cCIsImQiOiIxIiwiaWF0IjoxfQ.eA", "This is a Daily meeting token.", `"standup"`},
 	} {
 		p.fill("#pasted", test.token)
 		p.sees("#what", test.what)

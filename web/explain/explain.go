@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"usher/auth"
+	"usher/auth/daily"
 	"usher/auth/liveblocks"
 	"usher/auth/livekit"
 	"usher/web"
@@ -71,12 +72,14 @@ func LiveKit(token string, signature []string, now time.Time) (Report, error) {
 	return r, nil
 }
 
-// Token says what a token is good for that is of a kind read here: it is [Liveblocks]
-// or [LiveKit].
+// Token says what a token is good for that is of a kind read here: it is [Liveblocks],
+// [Daily] or [LiveKit].
 func Token(token string, signature []string, now time.Time) (Report, error) {
 	switch Recognize(token) {
 	case LiveblocksID, LiveblocksAccess:
 		return Liveblocks(token, signature, now)
+	case DailyToken:
+		return Daily(token, signature, now)
 	}
 	return LiveKit(token, signature, now)
 }
@@ -102,6 +105,8 @@ func read(token string, kind Kind) (*auth.Grant, error) {
 	switch kind {
 	case LiveblocksID, LiveblocksAccess:
 		return auth.ReadUnverified(token, liveblocks.New(liveblocks.Config{ReadersBroadcast: true}))
+	case DailyToken:
+		return auth.ReadUnverified(token, daily.New())
 	}
 	return auth.ReadUnverified(token, livekit.Format{})
 }
@@ -135,11 +140,16 @@ func Refusal(token string, err error, now time.Time) string {
 	_ = json.Unmarshal(g.Claims, &e.said)
 	switch {
 	case errors.Is(err, auth.ErrExpired):
+		if enter := e.enters(); !enter.IsZero() && !now.Before(enter) {
+			return "it lets nobody in after the token it was refreshed from, which was valid until " + e.when(enter)
+		}
 		return "it was valid until " + e.when(g.Expires)
 	case errors.Is(err, auth.ErrNotYetValid):
 		if from, ok := instant(e.said.NotBefore); ok {
 			return "it is valid from " + e.when(from)
 		}
+	case ofAnotherKey(err) && isDaily(g):
+		return e.dailyRefusal()
 	case ofAnotherKey(err) && g.Origin != nil:
 		return "it is of another key than those that hold here, " + quoted(g.KeyID) + ", or comes from one, " + quoted(g.Origin.KeyID)
 	case ofAnotherKey(err) && g.KeyID != "":
@@ -190,6 +200,15 @@ func (e *explanation) validity() string {
 		text = "from " + e.when(from) + ", " + text
 	}
 	return text
+}
+
+// enters is until when a refreshed token lets in whatever its exp says; zero: that
+// says it.
+func (e *explanation) enters() (t time.Time) {
+	if o := e.g.Origin; o != nil && o.Enter > 0 {
+		t = time.Unix(o.Enter, 0)
+	}
+	return t
 }
 
 func (e *explanation) origin() []string {
@@ -290,8 +309,8 @@ func (e *explanation) sources(rights auth.Rights) string {
 func (e *explanation) barred() bool {
 	g := e.g
 	from, dated := instant(e.said.NotBefore)
-	return g.Expires.IsZero() || !e.now.Before(g.Expires.Add(auth.Leeway)) ||
-		dated && e.now.Before(from.Add(-auth.Leeway)) ||
+	return g.Expires.IsZero() && g.Format.RequireExpiry() || g.Barred(e.now) != nil ||
+		dated && e.now.Before(from.Add(-g.Format.Leeway())) ||
 		NamesNoRoom(g) || g.Join && g.Identity == ""
 }
 

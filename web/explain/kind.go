@@ -26,8 +26,6 @@ const (
 	NoToken          Kind = "none"
 )
 
-const notReadYet = "it is refused: this version of usher reads no Daily tokens"
-
 // whats is what a kind is, in words.
 var whats = map[Kind]string{
 	LiveKitToken:     "a LiveKit token",
@@ -60,8 +58,8 @@ func Recognize(text string) Kind {
 }
 
 // Any says of a text of whatever kind what it is, what is wrong with it, and what
-// usher does with it. Of a LiveKit token it says what [LiveKit] says, of a Liveblocks
-// token what [Liveblocks] says. Of Liveblocks' keys only a server knows more.
+// usher does with it. Of a token that is read here it says what [LiveKit],
+// [Liveblocks] or [Daily] says. Of Liveblocks' keys only a server knows more.
 func Any(text string, signature []string, now time.Time) (Kind, Report) {
 	kind := Recognize(text)
 	var r Report
@@ -94,16 +92,13 @@ func Any(text string, signature []string, now time.Time) (Kind, Report) {
 		r.add("valid", c.validity(&e))
 		r.add("may", c.scopes()...)
 	case DailyToken:
-		r.add("holder", quoted(c.text("ud")), "called "+quoted(c.text("u")))
-		r.add("room", quoted(c.text("r")))
+		var report Report
+		if report, unread = Daily(text, signature, now); unread == nil {
+			return kind, report
+		}
 		r.add("domain", quoted(c.text("d")))
+		r.add("holder", quoted(c.text("ud")))
 		r.add("valid", c.validity(&e))
-		if c.flag("o") {
-			r.add("may", "everything: its holder is an owner of the meeting")
-		}
-		if c.flag("k") {
-			r.add("may not", "enter at once: it knocks, and an owner lets it in")
-		}
 	default:
 		r.add("key", quoted(c.text("iss")))
 		r.add("holder", quoted(c.text("sub")))
@@ -115,13 +110,11 @@ func Any(text string, signature []string, now time.Time) (Kind, Report) {
 	}
 	r.add("wrong", wrong...)
 	switch kind {
-	case LiveblocksID, LiveblocksAccess:
+	case LiveblocksID, LiveblocksAccess, DailyToken:
 	case LiveKitWebhook:
 		r.add("here", "it lets nobody in; your backend checks it with the body that it came with")
-	case OtherToken:
-		r.add("here", "it is refused: a LiveKit token has iss (the API key), sub (the identity) and video (the grant)")
 	default:
-		r.add("here", notReadYet)
+		r.add("here", "it is refused: a LiveKit token has iss (the API key), sub (the identity) and video (the grant)")
 	}
 	return kind, r
 }
@@ -190,13 +183,16 @@ func (c claims) kind() Kind {
 		return LiveKitToken
 	case has("sha256") && has("iss"):
 		return LiveKitWebhook
-	case !has("iss") && has("d") && (has("r") || has("iat")), !has("iss") && !has("sub") && has("r"):
+	case isDomainID(c.text("d")), !has("iss") && has("d") && (has("r") || has("iat")), !has("iss") && !has("sub") && has("r"):
 		return DailyToken
 	case has("iss") && (has("sub") || has("jti") || has("roomConfig")) && !has("aud"):
 		return LiveKitToken // without a grant; to be told so
 	}
 	return OtherToken
 }
+
+// isDomainID reports whether a text looks like the id of a Daily domain.
+func isDomainID(text string) bool { return len(text) == 36 && strings.Count(text, "-") == 4 }
 
 // text is a claim that is text, else empty.
 func (c claims) text(name string) string {
@@ -270,14 +266,7 @@ func (c claims) problems(kind Kind, alg string, now time.Time) []string {
 		say("it is not valid yet (nbf): in %s it will be", span(from.Sub(now)))
 	}
 	if kind == DailyToken {
-		for _, long := range []string{"room_name", "user_name", "user_id", "is_owner"} {
-			if _, ok := c[long]; ok {
-				say("%s is not read in a token; there it has a short name", long)
-			}
-		}
-		if c.text("d") == "" {
-			say("it names no domain (d)")
-		}
+		lines = append(lines, c.dailyProblems()...)
 	}
 	return lines
 }

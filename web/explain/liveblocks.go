@@ -100,6 +100,7 @@ type Place struct {
 	Name         string
 	Organization string
 	Access       *auth.AccessList // nil: it has none
+	Daily        *auth.Say        // what Daily's part says of people's permissions; nil: it has no such part
 	Missing      bool             // there is no such room
 }
 
@@ -132,22 +133,26 @@ func InRoom(g *auth.Grant, at Place) (layers []auth.Say, part Part) {
 	case !g.Join:
 		say("may not enter: it is no token to join with")
 		return nil, part
-	case at.Missing && !g.CreateListed && !g.CreateRoom && (g.Room == "" || g.Organization != ""):
+	case at.Missing && !g.CreateListed && !g.CreateRoom && (g.Room == "" || g.Organization != "" || isDaily(g)):
 		say("may not enter: there is no such room, and this token does not make one")
 		return nil, part
 	case at.Missing:
-		at.Access = nil
+		at.Access, at.Daily = nil, nil
 	case !g.Reaches(orDefault(at.Organization)):
 		say("may not enter: the room is of organization %s, the token of %s", quoted(orDefault(at.Organization)), quoted(orDefault(g.Organization)))
 		return nil, part
 	}
-	layers = g.Format.Base(g, at.Name, at.Access)
+	layers = g.Format.Base(g, at.Name, auth.RoomRules{List: at.Access, Daily: at.Daily})
 	if len(layers) == 0 {
 		say("may not enter: %s", noBase(g, at))
 		return nil, part
 	}
 	say("may enter")
-	for _, r := range roomRights {
+	rights := roomRights
+	if isDaily(g) {
+		rights = dailyRights
+	}
+	for _, r := range rights {
 		allowed, by := auth.Explain(r.right, layers...)
 		named := func(l auth.Say) bool { return (l.Allow | l.Deny).Any(r.right) }
 		switch {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"reflect"
 	"time"
 
 	"usher/auth"
@@ -26,6 +27,32 @@ func (o *optional) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &o.text)
 }
 
+// stay is a member of an object that may be absent, null or a time.
+type stay struct {
+	given bool
+	at    time.Time // zero for null
+}
+
+func (s *stay) UnmarshalJSON(b []byte) error {
+	s.given = true
+	if string(b) == "null" {
+		return nil
+	}
+	var ms int64
+	if err := json.Unmarshal(b, &ms); err != nil {
+		return err
+	}
+	if ms < 1 || ms > maxStay {
+		return &json.UnmarshalTypeError{Value: "number", Type: reflect.TypeFor[int64](), Field: "willEjectAt"}
+	}
+	s.at = time.UnixMilli(ms)
+	return nil
+}
+
+// maxStay is the latest time that somebody may be put out at, in Unix milliseconds:
+// the year 9999. Seconds in place of milliseconds are in 1970 and end it now.
+const maxStay = 253402300799999
+
 func (o *optional) pointer() *string {
 	if !o.given {
 		return nil
@@ -35,7 +62,8 @@ func (o *optional) pointer() *string {
 
 // change changes a participant, all participants of the identity when there are
 // several: what is absent stays, null clears. Of the permission, too, only what
-// is named changes.
+// is named changes. When somebody has to leave is changed by itself, so that each
+// request is done or not as a whole.
 func (a *api) change(r *request) (int, any, error) {
 	name, identity := r.PathValue("room"), r.PathValue("identity")
 	var body struct {
@@ -43,6 +71,7 @@ func (a *api) change(r *request) (int, any, error) {
 		Metadata   optional                  `json:"metadata"`
 		Attributes map[string]optional       `json:"attributes"`
 		Permission *livekit.PermissionChange `json:"permission"`
+		EjectAt    stay                      `json:"willEjectAt"` // Unix milliseconds; null: never
 	}
 	if err := r.may(name); err != nil {
 		return 0, nil, err
@@ -52,6 +81,9 @@ func (a *api) change(r *request) (int, any, error) {
 	}
 	if err := r.may(name); err != nil {
 		return 0, nil, err
+	}
+	if body.EjectAt.given && (body.Name.given || body.Metadata.given || body.Attributes != nil || body.Permission != nil) {
+		return 0, nil, invalid("willEjectAt is changed by itself: there may be nothing else with it")
 	}
 	change := room.Change{Name: body.Name.pointer(), Metadata: body.Metadata.pointer(), By: r.by()}
 	for k, v := range body.Attributes {
@@ -74,14 +106,37 @@ func (a *api) change(r *request) (int, any, error) {
 		return 0, nil, room.ErrNotFound
 	}
 	b := a.Rooms.Batch()
-	info, err := found.Update(b, room.Target{Identity: identity}, change)
+	who := room.Target{Identity: identity}
+	var info *room.Info
+	var err error
+	if body.EjectAt.given {
+		info, err = limit(found, b, who, body.EjectAt.at)
+	} else {
+		info, err = found.Update(b, who, change)
+	}
 	b.Flush()
 	if err != nil {
 		return 0, nil, err
 	}
 	a.Log.Info("participant updated", "project", r.grant.Project, "room", name, "identity", identity,
-		"permission", change.Permission != nil, "by", r.grant.Identity, "key", r.grant.KeyID)
+		"permission", change.Permission != nil, "stay", body.EjectAt.given, "by", r.grant.Identity, "key", r.grant.KeyID)
 	return http.StatusOK, json.RawMessage(session.ParticipantJSON(info)), nil
+}
+
+// limit says when somebody has to leave, and returns what they are then, or were when
+// that has put them out.
+func limit(r *room.Room, b *room.Batch, who room.Target, at time.Time) (*room.Info, error) {
+	info, err := r.Participant(who)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.LimitStay(b, who, at); err != nil {
+		return nil, err
+	}
+	if now, gone := r.Participant(who); gone == nil {
+		info = now
+	}
+	return info, nil
 }
 
 // An explanation says why somebody may do what they may.

@@ -16,6 +16,7 @@ type revocation struct {
 	Identity string    `json:"identity,omitempty"`
 	TokenID  string    `json:"tokenId,omitempty"`
 	KeyID    string    `json:"keyId,omitempty"`
+	Naming   bool      `json:"naming,omitempty"` // only tokens that name the room themselves
 	Until    time.Time `json:"until,omitzero"`
 	Made     time.Time `json:"made"`
 	By       string    `json:"by,omitempty"`
@@ -24,7 +25,7 @@ type revocation struct {
 }
 
 func shown(r room.Revocation) revocation {
-	return revocation{r.ID, r.Room, r.Identity, r.TokenID, r.KeyID, r.Until.UTC(), r.Made.UTC(), r.By, r.Reason, r.Expires.UTC()}
+	return revocation{r.ID, r.Room, r.Identity, r.TokenID, r.KeyID, r.Naming, r.Until.UTC(), r.Made.UTC(), r.By, r.Reason, r.Expires.UTC()}
 }
 
 // maxAhead is how far ahead until may be: far enough to keep somebody out who gets
@@ -47,6 +48,7 @@ func (a *api) revoke(r *request) (int, any, error) {
 		Identity string `json:"identity"`
 		TokenID  string `json:"tokenId"`
 		KeyID    string `json:"keyId"`
+		Naming   bool   `json:"naming"`
 		Until    *int64 `json:"until"`   // Unix seconds; absent: now
 		Expires  *int64 `json:"expires"` // Unix seconds; of the token with that id
 		Reason   string `json:"reason"`
@@ -62,7 +64,7 @@ func (a *api) revoke(r *request) (int, any, error) {
 		return 0, nil, err
 	}
 	rv := room.Revocation{Project: r.grant.Project, Room: body.Room, Identity: body.Identity, TokenID: body.TokenID, KeyID: body.KeyID,
-		Until: time.Now(), By: r.by(), Reason: body.Reason}
+		Naming: body.Naming, Until: time.Now(), By: r.by(), Reason: body.Reason}
 	if body.Until != nil {
 		if *body.Until < 0 || *body.Until > time.Now().Add(maxAhead).Unix() {
 			return 0, nil, invalid("until is a Unix time in seconds, at most ten years ahead")

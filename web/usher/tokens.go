@@ -48,10 +48,8 @@ func (a *api) explainToken(r *request) (int, any, error) {
 	if g != nil && g.Project != r.grant.Project {
 		g, err = nil, auth.ErrUnknownKey
 	}
-	if unverified, _ := explain.Read(token); unverified != nil {
-		if key, ok := a.Verifier.Keys().Lookup(unverified.KeyID); ok && key.Project != r.grant.Project {
-			g, err = nil, auth.ErrUnknownKey
-		}
+	if project, ok := a.Verifier.Keys().Named(token); ok && project != r.grant.Project {
+		g, err = nil, auth.ErrUnknownKey
 	}
 	now := time.Now()
 	var out tokenReport
@@ -63,7 +61,7 @@ func (a *api) explainToken(r *request) (int, any, error) {
 		here, out.Accepted = keyHere(a.SecretKey, token, r.grant.Project)
 	case explain.LiveblocksPublic:
 		here, out.Accepted = keyHere(a.PublicKey, token, r.grant.Project)
-	case explain.LiveKitToken, explain.LiveblocksID, explain.LiveblocksAccess:
+	case explain.LiveKitToken, explain.LiveblocksID, explain.LiveblocksAccess, explain.DailyToken:
 		switch {
 		case err != nil:
 			here = "this server refuses it: " + explain.Refusal(token, err, now)
@@ -100,14 +98,16 @@ func keyHere(lookup func(string) (string, bool), key, project string) (words str
 // inRoom says what the holder of a token that holds may do in a room.
 func (a *api) inRoom(g *auth.Grant, name string) (*inRoom, explain.Part) {
 	at := explain.Place{Name: name}
-	part, err := a.Rooms.Liveblocks(g.Project, name)
-	switch {
-	case err == nil:
+	part, noLiveblocks := a.Rooms.Liveblocks(g.Project, name)
+	if noLiveblocks == nil {
 		at.Organization, at.Access = part.Organization, &part.Access
-	default:
-		_, lives := a.Rooms.Lookup(g.Project, name)
-		at.Missing = !lives
 	}
+	call, noDaily := a.Rooms.Daily(g.Project, name)
+	if noDaily == nil {
+		at.Daily = &call.Settings.Permissions
+	}
+	_, lives := a.Rooms.Lookup(g.Project, name)
+	at.Missing = noLiveblocks != nil && noDaily != nil && !lives
 	says, words := explain.InRoom(g, at)
 	layers := make([]room.Layer, len(says))
 	for i, say := range says {

@@ -4,6 +4,8 @@
 //	GET    /usher/v1/rooms                                             rooms that live
 //	GET    /usher/v1/rooms/{room}/participants                         a room, and who is in it
 //	PATCH  /usher/v1/rooms/{room}/participants/{identity}              change somebody; null clears
+//	GET    /usher/v1/rooms/{room}/waiting                              who waits to be let in
+//	POST   /usher/v1/rooms/{room}/waiting                              let them in, or send them away
 //	GET    /usher/v1/rooms/{room}/participants/{identity}/permissions  why somebody may do what they may
 //	POST   /usher/v1/revocations                                       refuse tokens
 //	GET    /usher/v1/revocations                                       what is refused
@@ -17,7 +19,8 @@
 // [web.AdministersProject]. It comes in the Authorization header. What concerns
 // no room, and lifting a revocation, is for the project's own token alone. The
 // secret key of Liveblocks' API, sk_…, counts as the project's own token: whoever
-// has it can make any Liveblocks token and room of the project.
+// has it can make any Liveblocks token and room of the project. So do the API keys of
+// Daily's.
 package usher
 
 import (
@@ -47,7 +50,10 @@ type Config struct {
 	// SecretKey returns the project whose secret key this is, sk_… Nil: there
 	// are no such keys.
 	SecretKey func(key string) (project string, ok bool)
-	// PublicKey does the same of public keys, pk_…, for explanations.
+	// DailyKey returns the project that has this key of Daily's API. Nil: there are
+	// no such keys.
+	DailyKey func(key string) (project string, ok bool)
+	// PublicKey returns the project whose public key this is, pk_…, for explanations.
 	PublicKey func(key string) (project string, ok bool)
 
 	// Outbox tells how a project's webhooks stand, and how many occurrences
@@ -69,6 +75,8 @@ func New(c Config) http.Handler {
 	mux.Handle("GET /usher/v1/rooms/{room}/participants", a.with(a.participants))
 	mux.Handle("PATCH /usher/v1/rooms/{room}/participants/{identity}", a.with(a.change))
 	mux.Handle("GET /usher/v1/rooms/{room}/participants/{identity}/permissions", a.with(a.explain))
+	mux.Handle("GET /usher/v1/rooms/{room}/waiting", a.with(a.waiting))
+	mux.Handle("POST /usher/v1/rooms/{room}/waiting", a.with(a.answerWaiting))
 	mux.Handle("POST /usher/v1/revocations", a.with(a.revoke))
 	mux.Handle("GET /usher/v1/revocations", a.with(a.list))
 	mux.Handle("DELETE /usher/v1/revocations/{id}", a.with(a.lift))
@@ -165,6 +173,11 @@ func (a *api) authenticate(r *http.Request) (*auth.Grant, error) {
 		}
 		return nil, &problem{http.StatusUnauthorized, "unauthenticated", "the secret key is of no project"}
 	}
+	if a.DailyKey != nil {
+		if project, ok := a.DailyKey(token); ok {
+			return &auth.Grant{Project: project, RoomAdmin: true, KeyID: dailyKey}, nil
+		}
+	}
 	g, err := a.Verifier.Verify(token)
 	if err == nil && web.Revoked(a.Rooms, a.Verifier, g) {
 		err = room.ErrRevoked
@@ -175,14 +188,18 @@ func (a *api) authenticate(r *http.Request) (*auth.Grant, error) {
 	return g, nil
 }
 
-// secretKey is who asks, for explanations and logs, when it is somebody with the
-// secret key. It looks like no key of LiveKit's.
-const secretKey = "the secret key"
+// secretKey and dailyKey are who asks, for explanations and logs, when it is somebody
+// with the secret key of Liveblocks' API or a key of Daily's. They look like no key of
+// LiveKit's.
+const (
+	secretKey = "the secret key"
+	dailyKey  = "an API key of Daily's"
+)
 
-// revoked reports whether the caller's token was revoked since it was looked at. A
-// secret key is changed in the configuration instead.
+// revoked reports whether the caller's token was revoked since it was looked at. Keys
+// are changed in the configuration instead.
 func (r *request) revoked() bool {
-	return r.grant.KeyID != secretKey && web.Revoked(r.api.Rooms, r.api.Verifier, r.grant)
+	return r.grant.KeyID != secretKey && r.grant.KeyID != dailyKey && web.Revoked(r.api.Rooms, r.api.Verifier, r.grant)
 }
 
 // reason says what is wrong with a token, without a word of its content.

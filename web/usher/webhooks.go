@@ -11,8 +11,14 @@ type outbox struct {
 	Targets   []outboxTarget `json:"targets"`
 }
 
+// An outboxTarget is one of the configuration, or a webhook of Daily's API, which
+// alone has an id and a state.
 type outboxTarget struct {
+	ID               string         `json:"id,omitempty"`
 	URL              string         `json:"url"`
+	State            string         `json:"state,omitempty"`        // "ACTIVE" or "FAILED": it is told of nothing more
+	Failures         *int           `json:"failures,omitempty"`     // in a row
+	Delivered        time.Time      `json:"lastDelivered,omitzero"` // when it last took an event
 	Pending          int            `json:"pending"`
 	OldestPendingSec float64        `json:"oldestPendingSeconds,omitzero"`
 	NextAttempt      time.Time      `json:"nextAttempt,omitzero"`
@@ -42,6 +48,12 @@ func (a *api) webhooks(r *request) (int, any, error) {
 	out.Unwritten = unwritten
 	for _, s := range targets {
 		t := outboxTarget{URL: s.URL, Pending: s.Pending, NextAttempt: s.Next.UTC(), Outcomes: s.Outcomes}
+		if s.ID != "" {
+			t.ID, t.State, t.Failures, t.Delivered = s.ID, "ACTIVE", &s.Failures, s.Pushed.UTC()
+			if s.Failed {
+				t.State = "FAILED"
+			}
+		}
 		if !s.Oldest.IsZero() {
 			t.OldestPendingSec = max(0, time.Since(s.Oldest).Seconds())
 		}

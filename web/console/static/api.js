@@ -122,6 +122,8 @@ export const rooms = (find, signal) => own("GET", "/rooms" + query({ find, limit
 export const participants = (room, find, signal) => own("GET", `/rooms${at(room)}/participants` + query({ find, limit: 200 }), undefined, signal);
 export const permissions = (room, identity, signal) => own("GET", `/rooms${at(room)}/participants${at(identity)}/permissions`, undefined, signal);
 export const change = (room, identity, what) => own("PATCH", `/rooms${at(room)}/participants${at(identity)}`, what);
+export const waiting = (room, signal) => own("GET", `/rooms${at(room)}/waiting`, undefined, signal);
+export const answerWaiting = (room, verb, sids) => own("POST", `/rooms${at(room)}/waiting`, { [verb]: sids });
 export const revocations = (after, signal) => own("GET", "/revocations" + query({ room: scope(), after, limit: 200 }), undefined, signal);
 export const revoke = (what) => own("POST", "/revocations", what);
 export const lift = (id) => own("DELETE", `/revocations${at(id)}`);

@@ -10,6 +10,7 @@ function what(r) {
   if (r.tokenId) return ["the token ", theirs(r.tokenId)];
   if (r.identity && r.room) return [theirs(r.identity), " in the room ", theirs(r.room)];
   if (r.identity) return [theirs(r.identity), " in every room"];
+  if (r.naming) return ["tokens that name the room ", theirs(r.room)];
   return ["everybody in the room ", theirs(r.room)];
 }
 

@@ -18,6 +18,11 @@ export function roomView({ go, poll, title }, room, selected = "") {
   const metadata = el("p", { class: "metadata" });
   const list = el("ul", { class: "rows people", id: "people" });
   const none = el("p", { class: "faint empty" });
+  const door = el("ul", { class: "rows people", id: "waiting" }); // who waits to be let in
+  const doorNumber = el("span", { class: "count" });
+  const everybody = el("button", { type: "button", class: "quiet", id: "admit-all", on: { click: () => answer("admit", "all") } }, "Admit all");
+  const lobby = el("section", { class: "lobby", "aria-labelledby": "waiting-title", hidden: true },
+    el("div", { class: "cardhead" }, el("h2", { id: "waiting-title" }, "Waiting ", doorNumber), everybody), door);
   const more = el("p", { class: "faint empty", hidden: true });
   const find = el("input", { type: "search", autocomplete: "off", spellcheck: false, placeholder: "Name or identity", ariaLabel: "Search people" });
   const number = el("span", { class: "count" });
@@ -33,7 +38,7 @@ export function roomView({ go, poll, title }, room, selected = "") {
     lesser && el("p", { class: "notice" }, "Your token is the project’s own. To mute, move, send data and change the room’s metadata, LiveKit’s API wants one for this very room: sign in with the API key or with such a token."),
     el("div", { class: "columns" },
       el("section", { class: "card flush list", "aria-labelledby": "people-title" },
-        el("div", { class: "cardhead" }, el("h2", { id: "people-title" }, "People ", number), find), list, none, more),
+        el("div", { class: "cardhead" }, el("h2", { id: "people-title" }, "People ", number), find), list, none, more, lobby),
       side));
   if (!lesser) {
     buttons.append(
@@ -46,13 +51,20 @@ export function roomView({ go, poll, title }, room, selected = "") {
   }
 
   const p = poll(async (signal) => {
-    const [now] = await Promise.all([
+    const [now, outside] = await Promise.all([
       api.participants(room, find.value.trim(), signal).catch((error) => {
         if (error.status !== 404) throw error;
         return null;
       }),
+      api.waiting(room, signal).catch((error) => {
+        if (error.status !== 404) throw error;
+        return { waiting: [] };
+      }),
       person?.ask(signal),
     ]);
+    setText(doorNumber, String(outside.waiting.length));
+    keyed(door, outside.waiting, (w) => w.sid, knock);
+    setHidden(lobby, outside.waiting.length === 0);
     life = now?.room ?? null;
     people = now?.participants ?? [];
     show(now?.count ?? 0);
@@ -92,6 +104,31 @@ export function roomView({ go, poll, title }, room, selected = "") {
         chips.replaceChildren(...marks(q).map(([text, kind]) => el("span", { class: `chip ${kind}` }, text)));
       },
     };
+  }
+
+  function knock(first) {
+    const name = el("span", { class: "name" });
+    const button = (verb, text, style) => el("button", { type: "button", class: style, on: { click: () => answer(verb, [first.sid]) } }, text);
+    const admit = button("admit", "Admit", "quiet"), deny = button("deny", "Deny", "quiet danger");
+    return {
+      root: el("li", { class: "row", data: { sid: first.sid } },
+        el("span", { class: "who-is" }, name, " ", el("span", { class: "faint" }, `since ${clock(first.joinedAt)}`)),
+        el("span", { class: "buttons" }, admit, deny)),
+      update(w) {
+        name.replaceChildren(theirs(w.name || w.identity));
+        for (const b of [admit, deny]) b.ariaLabel = `${b.textContent}: ${shorten(w.name || w.identity, 60)}`;
+      },
+    };
+  }
+
+  async function answer(verb, sids) {
+    try {
+      const { answered } = await api.answerWaiting(room, verb, sids);
+      outcome(answered.length === 0 ? "Nobody waits any more." : `${count(answered.length, "person was", "people were")} ${verb === "admit" ? "let in" : "sent away"}.`);
+    } catch (error) {
+      outcome(words(error), true);
+    }
+    p.now();
   }
 
   function nobody() {
