@@ -5,7 +5,9 @@
 //
 // It is made with the browser SDK, /sdk/usher.js, which has to be on the same
 // origin. The token comes behind the "#" of the address, which browsers send to
-// nobody, and is taken out of the address at once, or is pasted. The page is static; whatever it
+// nobody, or as ?t=, where Daily's links have it; it is taken out of the address at
+// once, or is pasted. Without one the page asks for a name, and joins with that where
+// rooms take people without a token. The page is static; whatever it
 // shows of other people it shows as text, and its Content-Security-Policy takes
 // the means to do otherwise from it: no inline script or style, no markup made
 // of strings. Camera and sound need nothing beyond it: they go to elements as

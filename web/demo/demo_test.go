@@ -286,7 +286,8 @@ func TestRefusalWords(t *testing.T) {
 	for denial, want := range map[string]string{
 		`permission: "canPublish", layer: "live"`:  "publishing needs canPublish, and an administrator took it away. Ask a host for it.",
 		`permission: "canPublish", layer: "token"`: "publishing needs canPublish, and your token does not allow it. A token that allows it, or a host, can change that.",
-		`permission: "canPublish", layer: "room"`:  "publishing needs canPublish, and the layer room denies it.",
+		`permission: "canPublish", layer: "room"`:  "publishing needs canPublish, and the room does not allow it. A token that allows it, or a host, can change that.",
+		`permission: "canPublish", layer: "other"`: "publishing needs canPublish, and the layer other denies it.",
 		`permission: "canPublish"`:                 "publishing needs canPublish, and nothing allows it.",
 		`permission: "hidden", layer: "token"`:     "whoever is hidden publishes nothing.",
 	} {

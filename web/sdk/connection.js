@@ -2,24 +2,25 @@
 // after a cut with nothing lost or done twice. It knows the frame of the
 // protocol and nothing of rooms.
 
-import { LostError, TokenProviderError, UnexpectedConnectionState, replyError } from "./errors.js";
+import { LostError, TokenProviderError, UnexpectedConnectionState, lostError, replyError } from "./errors.js";
 import { backOff, closeCode, closeMessage, comesBack, connectionError, holds, noToken, refusedByBrowser, wakeTime } from "./policy.js";
 import { Pulse } from "./pulse.js";
 
 const ackFrames = 32;
 const farewellTime = 2000;
+const usualPing = 15_000; // while nothing else is said
 
 // A token of this size leaves room for cookies below the 16 KiB of headers.
 const longestHeaderToken = 4096;
 const headerToken = /^[A-Za-z0-9._~+-]+$/;
 
-const uncounted = new Set(["joined", "pong", "presence", "reconnect"]);
+const uncounted = new Set(["joined", "waiting", "pong", "presence", "sessionData", "reconnect"]);
 const counts = (m) => !uncounted.has(m.type) && !(m.type === "data" && m.reliable === false);
 const loopback = /^wss?:\/\/(localhost|127\.|\[::1\])/;
 
 /**
  * Connection speaks usher.v1. Its owner is called back: joined(message, how),
- * hear(event), frame(buffer), lost(resumable), tokenFailed(error), leaving() when
+ * waiting() and unanswered(first) before that, hear(event), frame(buffer), lost(resumable), tokenFailed(error), leaving() when
  * the page goes away, ended({code, reason, gaveUp}). Any of these may end it.
  */
 export class Connection {
@@ -85,6 +86,10 @@ export class Connection {
     return this.#socket?.joined === true;
   }
 
+  get waiting() {
+    return this.#socket?.waiting === true && !this.joined;
+  }
+
   get backlog() {
     return this.#socket?.bufferedAmount ?? 0;
   }
@@ -94,8 +99,8 @@ export class Connection {
    * the server said. While the session may be resumed it waits.
    */
   request(message) {
-    if (this.#ended || !this.#room) return Promise.reject(new UnexpectedConnectionState(`"${message.type}" needs a room that is connected.`));
-    if (this.#lost === "gone") {
+    if (this.#ended || !(this.#room || this.waiting)) return Promise.reject(new UnexpectedConnectionState(`"${message.type}" needs a room that is connected.`));
+    if (this.#lost === "gone" && !this.waiting) {
       return Promise.reject(new LostError(`"${message.type}" was not sent: the room is being joined again. Wait for Reconnected.`, "not_done", { request: message.type }));
     }
     return new Promise((resolve, reject) => {
@@ -110,11 +115,16 @@ export class Connection {
     if (this.joined) this.#socket.send(bytes);
   }
 
+  /** named has a join that comes without a token say another name. */
+  named(name) {
+    this.#join = { ...this.#join, name };
+  }
+
   /** leave ends the session for good. It resolves when the server has heard of it, or had its time. */
   leave() {
     if (this.#ended) return Promise.resolve();
     const socket = this.#socket;
-    const { joined } = this;
+    const known = this.joined || this.waiting;
     this.#end({ code: closeCode.left, reason: "left" });
     if (!socket) return Promise.resolve();
     return new Promise((resolve) => {
@@ -126,7 +136,7 @@ export class Connection {
         this.#env.clearTimeout(timer);
         resolve();
       };
-      if (joined) socket.send('{"type":"leave"}');
+      if (known) socket.send('{"type":"leave"}');
       else socket.close(closeCode.left);
     });
   }
@@ -159,7 +169,7 @@ export class Connection {
       return;
     }
     socket.binaryType = "arraybuffer";
-    socket.joined = false;
+    socket.joined = socket.waiting = false;
     this.#socket = socket;
     this.#token = token;
     this.#limit = this.#env.setTimeout(() => this.#drop(4008, "timeout"), this.#options.timeout);
@@ -203,7 +213,7 @@ export class Connection {
   }
 
   #put(waiting) {
-    if (!this.joined) return;
+    if (!this.joined && !this.waiting) return;
     waiting.sent = true;
     this.#send(waiting.message);
   }
@@ -245,6 +255,12 @@ export class Connection {
     switch (m.type) {
       case "joined":
         this.#joined(m);
+        return;
+      case "waiting":
+        this.#env.clearTimeout(this.#limit);
+        this.#socket.waiting = true;
+        this.#pulse.start(usualPing);
+        this.#owner.waiting();
         return;
       case "moved":
         // Before anybody hears of it: what is sent before the acknowledgement is
@@ -302,6 +318,7 @@ export class Connection {
   #joined(m) {
     const before = this.#session;
     const same = before?.id === m.session;
+    const admitted = this.waiting; // on this connection, where what was asked is still answered
     this.#env.clearTimeout(this.#limit);
     this.#socket.joined = true;
     this.#joinedAt = this.#env.now();
@@ -321,14 +338,14 @@ export class Connection {
     this.#send({ type: "ping" }); // for the server's clock
 
     // What the server has not handled is sent again, and nothing else.
-    for (const [id, waiting] of [...this.#waiting]) {
+    for (const [id, waiting] of admitted ? [] : [...this.#waiting]) {
       if (same && m.recovered) {
         if (id > m.lastRequest) this.#put(waiting);
         continue; // else its reply is on its way
       }
       const notDone = same ? id > m.lastRequest : !waiting.sent;
       this.#waiting.delete(id);
-      waiting.reject(lost(waiting.message.type, notDone));
+      waiting.reject(lostError(waiting.message.type, notDone));
     }
     this.#owner.joined(m, { first: first !== null, same, recovered: m.recovered });
     first?.resolve(m);
@@ -344,7 +361,7 @@ export class Connection {
     const now = this.#env.now();
     if (what === "leaving") {
       this.#owner.leaving();
-    } else if (this.joined) {
+    } else if (this.joined || this.waiting) {
       this.#pulse.doubt();
     } else if (what !== "offline" && this.#timer !== null && now >= this.#hintUntil && Math.abs(now - this.#hurried) >= wakeTime) {
       // One attempt: a wake is told of by several events, and a page that is
@@ -362,10 +379,10 @@ export class Connection {
     const resuming = this.#session !== null;
     this.#socket = null;
     socket.close(code, reason);
-    this.#cut(code, reason, resuming, socket.joined);
+    this.#cut(code, reason, resuming, socket);
   }
 
-  #cut(code, reason, resuming, joined = this.#socket?.joined) {
+  #cut(code, reason, resuming, { joined, waiting } = this.#socket) {
     const { now } = this.#env;
     this.#pulse.stop();
     this.#env.clearTimeout(this.#limit);
@@ -384,6 +401,13 @@ export class Connection {
     if (!comesBack(code)) {
       this.#end({ code, reason });
       return;
+    }
+    if (waiting && !joined) {
+      // There is nothing to resume: this page knocks again.
+      this.#firstTries = this.#options.maxRetries;
+      this.#reject();
+      this.#owner.unanswered(this.#first !== null);
+      if (this.#ended) return;
     }
     if (this.#first) {
       if (this.#firstTries-- > 0) this.#wait(code);
@@ -409,9 +433,13 @@ export class Connection {
   // forgo tells that nothing of the session can be expected any more.
   #forgo() {
     this.#tell("gone");
-    const waiting = [...this.#waiting.values()];
+    this.#reject();
+  }
+
+  // reject is the end of all requests: nobody answers them any more.
+  #reject() {
+    for (const w of this.#waiting.values()) w.reject(lostError(w.message.type, !w.sent));
     this.#waiting.clear();
-    for (const w of waiting) w.reject(lost(w.message.type, !w.sent));
   }
 
   #tell(lost) {
@@ -463,18 +491,10 @@ export class Connection {
     this.#env.clearTimeout(this.#timer);
     this.#unwatch?.();
     this.#session = this.#socket = null;
-    const waiting = [...this.#waiting.values()];
-    this.#waiting.clear();
-    for (const w of waiting) w.reject(lost(w.message.type, !w.sent));
+    this.#reject();
     const first = this.#first;
     this.#first = null;
     this.#owner.ended(how, first !== null);
     first?.reject(connectionError(how.code, how.reason, this.#env.origin, how.cause));
   }
-}
-
-function lost(type, notDone) {
-  return notDone
-    ? new LostError(`"${type}" was not done: the connection was cut, and the session is another one now. Send it again if it is still meant.`, "not_done", { request: type })
-    : new LostError(`"${type}" was sent, but its reply went down with the connection. See what the room says before sending it again.`, "unknown", { request: type });
 }

@@ -6,22 +6,25 @@ import { kindOf, unpackData } from "./data.js";
 import { environment } from "./environment.js";
 import { UnexpectedConnectionState, permissionError } from "./errors.js";
 import { ConnectionState, ParticipantEvent, RoomEvent, reasonNamed } from "./events.js";
-import { Assembler, parseFragment } from "./frames.js";
+import { Handles } from "./handles.js";
 import { LocalParticipant } from "./local.js";
 import { loadMedia } from "./media.js";
+import { Meeting } from "./meeting.js";
 import { News } from "./news.js";
 import { RemoteParticipant } from "./participant.js";
-import { closeMessage, disconnectReason } from "./policy.js";
+import { closeMessage, connectionError, disconnectReason } from "./policy.js";
 import { Methods } from "./rpc.js";
 import { Speakers } from "./speakers.js";
 import { Tokens } from "./token.js";
 
 export class Engine {
   state = ConnectionState.Disconnected;
+  entered = false; // since connect
   info = { sid: "", name: "", metadata: "", numParticipants: 0, maxParticipants: 0, createdAt: 0 };
   local;
   remotes = new Map(); // identity → participant; of several, later ones under their sid
   methods = new Methods();
+  meeting = new Meeting((event, ...args) => this.emitRoom(event, ...args));
   speakers;
   tokens = null;
   options;
@@ -33,10 +36,10 @@ export class Engine {
   #env;
   #connection = null;
   #bySid = new Map(); // remote participants
-  #handles = new Map(); // track handle → {publication, assembler}
+  #handles = new Handles();
   #partial = false; // some people are only counted
   #news = new News();
-  #whenJoined = []; // who waits for a session
+  #whenJoined = []; // who waits for a session: {resolve, reject, connecting}
   #explained = new Map(); // request → {permission, layer}: the server says it once
   #stopTracks = true;
   #unwatch = null; // ends being told whether sound may be played
@@ -90,8 +93,13 @@ export class Engine {
     this.#connection?.sendFrame(bytes);
   }
 
+  named(name) {
+    this.#connection?.named(name);
+  }
+
   mustBeJoined(what) {
-    if (this.state === ConnectionState.Disconnected || this.state === ConnectionState.Connecting) {
+    const { Disconnected, Connecting, Waiting } = ConnectionState;
+    if ([Disconnected, Connecting, Waiting].includes(this.state)) {
       throw new UnexpectedConnectionState(`"${what}" needs a room that is connected.`);
     }
   }
@@ -104,6 +112,11 @@ export class Engine {
     if (!this.#connection || era !== this.era) return Promise.reject(new UnexpectedConnectionState("The room is not connected any more."));
     if (this.canSend) return Promise.resolve();
     return new Promise((resolve, reject) => this.#whenJoined.push({ resolve, reject }));
+  }
+
+  /** readmitted resolves when this page is in again, which waits once more, and rejects as connect does. */
+  readmitted() {
+    return new Promise((resolve, reject) => this.#whenJoined.push({ resolve, reject, connecting: true }));
   }
 
   // The browser may forbid sound until somebody clicks; the page is told, as long as
@@ -120,6 +133,7 @@ export class Engine {
     const { tokenProvider, reconnectPolicy } = this.options;
     this.autoSubscribe = opts.autoSubscribe ?? true;
     this.#stopTracks = true;
+    this.entered = false;
     this.tokens = new Tokens(token, tokenProvider, this.#env.now);
     const connection = (this.#connection = new Connection({
       url, tokens: this.tokens, env: this.#env, reconnectPolicy,
@@ -141,6 +155,19 @@ export class Engine {
     if (this.state === state) return;
     this.state = state;
     this.emitRoom(RoomEvent.ConnectionStateChanged, state);
+  }
+
+  // waiting is called by the connection: somebody has to let this page in.
+  waiting() {
+    this.#news.change(() => {
+      this.#setState(ConnectionState.Waiting);
+      this.emitRoom(RoomEvent.Waiting);
+    });
+  }
+
+  // unanswered is called by the connection: it was cut while it waited, and knocks again.
+  unanswered(first) {
+    this.#news.change(() => this.#setState(first ? ConnectionState.Connecting : ConnectionState.Reconnecting));
   }
 
   // lost is called by the connection: it was cut, and may be resumed or not.
@@ -179,10 +206,15 @@ export class Engine {
     this.#bySid.clear();
     this.#handles.clear();
     this.#explained.clear();
+    this.meeting.end();
     this.#unwatch?.();
     this.#unwatch = null;
     const waiting = this.#whenJoined.splice(0);
-    for (const w of waiting) w.reject(new UnexpectedConnectionState("The room is not connected any more."));
+    for (const w of waiting) {
+      w.reject(w.connecting
+        ? connectionError(how.code, how.reason, this.#env.origin, how.cause)
+        : new UnexpectedConnectionState("The room is not connected any more."));
+    }
     this.#setState(ConnectionState.Disconnected);
     this.emitRoom(RoomEvent.Disconnected, reason, {
       code: how.code, reason: how.reason, message: closeMessage(how.code, how.reason, this.#env.origin, how.cause),
@@ -199,6 +231,7 @@ export class Engine {
   // --- snapshots
 
   joined(m, { first, same, recovered }) {
+    this.entered = true;
     for (const w of this.#whenJoined.splice(0)) w.resolve();
     if (first) {
       this.#news.unheard(() => { // who is there at the first join is no news
@@ -230,6 +263,7 @@ export class Engine {
 
   // recovered: the room is as the page has it, until what it missed is told.
   #recovered(m) {
+    this.meeting.on_sessionData({ data: m.sessionData });
     const presences = new Map(Object.entries(m.presence ?? {}));
     for (const [sid, p] of this.#bySid) p._present(presences.get(sid) ?? {});
     for (const publication of this.local.getTrackPublications()) publication._keyFrame(); // frames were lost
@@ -270,6 +304,7 @@ export class Engine {
     }
     for (const info of m.participants) this.#present(info, info.presence ?? {});
     this.info = m.room;
+    this.meeting.snapshot(m);
     const shown = m.participants.length + (m.self.permissions.hidden ? 0 : 1);
     this.#partial = shown < m.room.numParticipants;
     this.#handles.clear();
@@ -326,7 +361,7 @@ export class Engine {
     }
     participant.state = "gone";
     for (const publication of participant.getTrackPublications()) {
-      this.#forgetHandle(publication);
+      this.#handles.close(publication);
       participant._unpublished(publication.trackSid);
     }
     this.emitRoom(RoomEvent.ParticipantDisconnected, participant, reason);
@@ -350,11 +385,12 @@ export class Engine {
 
   hear(m) {
     if (m.type === "rpc") {
-      this.#answer(m);
+      this.methods.reply(m, this.#env.now() + (this.tokens?.skew ?? 0), (reply) => this.request(reply));
       return;
     }
     let then;
-    const goesOn = this.#news.change(() => (then = this[`on_${m.type}`]?.(m)));
+    const name = `on_${m.type}`, target = name in this.meeting ? this.meeting : this;
+    const goesOn = this.#news.change(() => (then = target[name]?.(m)));
     if (goesOn) then?.();
   }
 
@@ -393,15 +429,9 @@ export class Engine {
     if (participantSid === this.local.sid) this.local._unpublishedByServer(trackSid);
     else {
       const participant = this.#bySid.get(participantSid);
-      this.#forgetHandle(participant?.trackPublications.get(trackSid));
+      this.#handles.close(participant?.trackPublications.get(trackSid));
       participant?._unpublished(trackSid);
     }
-  }
-
-  // forgetHandle: no frames of the publication follow under the handle it has.
-  #forgetHandle(publication) {
-    const handle = publication?.trackInfo.handle;
-    if (handle !== undefined && this.#handles.get(handle)?.publication === publication) this.#handles.delete(handle);
   }
 
   on_trackMuted({ participantSid, trackSid, muted }) {
@@ -413,18 +443,16 @@ export class Engine {
     if (track.kind === "data") return;
     const participant = this.#bySid.get(participantSid);
     if (!participant) return;
-    this.#forgetHandle(participant.trackPublications.get(track.sid));
+    this.#handles.close(participant.trackPublications.get(track.sid));
     participant._subscribed(track);
-    const publication = participant.trackPublications.get(track.sid);
-    const assembler = new Assembler((layer) => publication.track?._lost(layer));
-    this.#handles.set(track.handle, { publication, assembler });
+    this.#handles.open(track.handle, participant.trackPublications.get(track.sid));
   }
 
   on_trackUnsubscribed({ trackSid, reason }) {
     for (const participant of this.#bySid.values()) {
       const publication = participant.trackPublications.get(trackSid);
       if (!publication) continue;
-      this.#handles.delete(publication.trackInfo.handle);
+      this.#handles.close(publication);
       publication._unsubscribed();
       if (reason === "not_allowed") publication._allow(false);
     }
@@ -472,20 +500,12 @@ export class Engine {
     this.emitRoom(RoomEvent.Moved, m.room.name);
   }
 
-  async #answer(call) {
-    const answer = await this.methods.answer(call, this.#env.now() + (this.tokens?.skew ?? 0));
-    await this.request({ type: "rpcReply", rpc: call.rpc, ...answer }).catch(() => {}); // nobody waits any more
-  }
-
   on_error(m) {
     console.warn(`usher: the server refused a message: ${m.code} ${m.message ?? ""}`);
   }
 
   // frame takes a binary message.
   frame(buffer) {
-    const part = parseFragment(buffer);
-    const target = part && this.#handles.get(part.handle);
-    const frame = target?.assembler.push(part);
-    if (frame) target.publication.track?._push(frame);
+    this.#handles.take(buffer);
   }
 }

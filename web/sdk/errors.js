@@ -19,6 +19,7 @@ export const ConnectionErrorReason = Object.freeze({
   Timeout: 5,
   WebSocket: 6,
   ServiceNotFound: 7,
+  NotAdmitted: 100, // usher's: nobody let this participant in
 });
 
 /**
@@ -157,6 +158,11 @@ const wants = {
   subscribe: "Receiving this track",
   updateParticipant: "Changing a participant",
   removeParticipant: "Removing a participant",
+  ejectParticipant: "Putting a participant out",
+  updatePermissions: "Changing what participants may do",
+  admitParticipant: "Letting somebody in",
+  denyParticipant: "Sending somebody away",
+  updateSessionData: "Changing the session data",
   muteTrack: "Muting this track",
 };
 
@@ -171,8 +177,16 @@ export function permissionError(request, { permission, layer, message } = {}) {
   const what = wants[request] ?? `"${request}"`;
   const why = permission ? `${what} needs ${permission}` : `${what} is not allowed`;
   const who = layer ? `; ${deciders[layer] ?? `the layer "${layer}" denies it`}` : "";
-  const text = permission === "hidden" ? `${what} is not possible for whoever is hidden` : why + who;
+  const outside = { __proto__: null, hidden: "for whoever is hidden", lobby: "for whoever waits to be let in", owner: "to an owner, but for owners" };
+  const text = outside[permission] ? `${what} is not possible ${outside[permission]}` : why + who;
   return new PermissionError(`${text}.`, { permission, layer, request, context: message });
+}
+
+/** lostError is what becomes of a request when the connection is cut for good. */
+export function lostError(request, notDone) {
+  return notDone
+    ? new LostError(`"${request}" was not done: the connection was cut, and the session is another one now. Send it again if it is still meant.`, "not_done", { request })
+    : new LostError(`"${request}" was sent, but its reply went down with the connection. See what the room says before sending it again.`, "unknown", { request });
 }
 
 /** replyError makes an error of the server's reply. */

@@ -40,6 +40,11 @@ export const RoomEvent = Object.freeze({
   PresenceChanged: "presenceChanged",
   ParticipantStateChanged: "participantStateChanged",
   ParticipantCountChanged: "participantCountChanged",
+  Waiting: "waiting",
+  WaitingParticipantJoined: "waitingParticipantJoined",
+  WaitingParticipantLeft: "waitingParticipantLeft",
+  SessionDataChanged: "sessionDataChanged",
+  StayLimitChanged: "stayLimitChanged",
 });
 
 export const ParticipantEvent = Object.freeze({
@@ -65,6 +70,7 @@ export const ParticipantEvent = Object.freeze({
   // usher's:
   PresenceChanged: "presenceChanged",
   StateChanged: "stateChanged",
+  StayLimitChanged: "stayLimitChanged",
 });
 
 export const TrackEvent = Object.freeze({
@@ -88,6 +94,7 @@ export const ConnectionState = Object.freeze({
   Connected: "connected",
   Reconnecting: "reconnecting",
   SignalReconnecting: "signalReconnecting",
+  Waiting: "waiting", // usher's: to be let in
 });
 
 // named makes an object that maps names to numbers, and back.

@@ -34,6 +34,7 @@ export class LocalParticipant extends Participant {
 
   async setName(name) {
     await this._engine.request({ type: "updateMetadata", name });
+    this._engine.named(name);
   }
 
   /** setAttributes merges; an attribute set to "" is deleted. */

@@ -17,7 +17,7 @@ const changeable = [
   "canSubscribe", "canPublish", "canPublishData", "canPublishSources", "hidden", "canUpdateMetadata",
   "canSubscribeMetrics", "canManageAgentSession",
 ];
-const derived = ["canUpdatePresence", "admin", "recorder"];
+const derived = ["canUpdatePresence", "admin", "recorder", "owner"];
 
 // permissionsOf adds LiveKit's name for canUpdateOwnMetadata.
 const permissionsOf = (p) => Object.freeze({ ...p, canUpdateMetadata: p.canUpdateOwnMetadata });
@@ -36,6 +36,7 @@ export class Participant extends Emitter {
   state = "joining"; // usher's: joining, active, reconnecting or gone
   kind = ParticipantKind.STANDARD;
   joinedAt = undefined;
+  willEjectAt = undefined; // usher's: when it is put out
   version = 0; // usher's
   trackPublications = new Map();
   audioTrackPublications = new Map();
@@ -66,6 +67,11 @@ export class Participant extends Emitter {
 
   get isAgent() {
     return this.kind === ParticipantKind.AGENT;
+  }
+
+  /** isOwner says that only owners may touch this participant: usher's. */
+  get isOwner() {
+    return this.permissions?.owner === true;
   }
 
   get isEncrypted() {
@@ -123,7 +129,7 @@ export class Participant extends Emitter {
 
   // _info takes over what the server says; what changed is told.
   _info(info) {
-    const before = { name: this.name, metadata: this.metadata, attributes: this.attributes, permissions: this.permissions, state: this.state };
+    const before = { name: this.name, metadata: this.metadata, attributes: this.attributes, permissions: this.permissions, state: this.state, willEjectAt: this.willEjectAt };
     const first = this.sid === "";
     this.sid = info.sid;
     this.identity = info.identity;
@@ -134,6 +140,7 @@ export class Participant extends Emitter {
     this.state = info.state;
     this.kind = info.kind;
     this.joinedAt = new Date(info.joinedAt);
+    this.willEjectAt = info.willEjectAt === undefined ? undefined : new Date(info.willEjectAt);
     this.version = info.version;
     if (first) return;
     const tell = (own, rooms, ...args) => this._tell(ParticipantEvent[own], RoomEvent[rooms], ...args);
@@ -142,6 +149,7 @@ export class Participant extends Emitter {
     const changed = changesOf(before.attributes, this.attributes);
     if (Object.keys(changed).length) tell("AttributesChanged", "ParticipantAttributesChanged", changed);
     if (!same(before.permissions, this.permissions)) tell("ParticipantPermissionsChanged", "ParticipantPermissionsChanged", before.permissions);
+    if (before.willEjectAt?.getTime() !== this.willEjectAt?.getTime()) tell("StayLimitChanged", "StayLimitChanged", this.willEjectAt);
     if (before.state !== this.state) {
       tell("StateChanged", "ParticipantStateChanged", this.state);
       if (before.state === "joining" && this.state === "active") tell("Active", "ParticipantActive");

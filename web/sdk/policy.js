@@ -9,6 +9,7 @@ export const closeCode = Object.freeze({
   pingTimeout: 4002,
   sessionNotFound: 4010,
   tokenExpired: 4501,
+  notAdmitted: 4519,
   protocolError: 4520,
 });
 
@@ -38,7 +39,7 @@ export function backOff(attempt, random = Math.random) {
   return Math.round(most * (0.5 + random() / 2));
 }
 
-const { PARTICIPANT_REMOVED, DUPLICATE_IDENTITY, ROOM_DELETED, JOIN_FAILURE, CLIENT_INITIATED, STATE_MISMATCH } = DisconnectReason;
+const { PARTICIPANT_REMOVED, DUPLICATE_IDENTITY, ROOM_DELETED, JOIN_FAILURE, CLIENT_INITIATED, STATE_MISMATCH, USER_REJECTED } = DisconnectReason;
 
 // What each final code means: LiveKit's reason, an HTTP status to compare with,
 // and what to do.
@@ -51,7 +52,7 @@ const finals = {
   4501: [JOIN_FAILURE, 401, "The token has run out. Get another one from your backend, or give the room a tokenProvider."],
   4502: [JOIN_FAILURE, 401, "The token is not valid yet. Compare the clocks of your backend and of the server."],
   4503: [PARTICIPANT_REMOVED, 401, "The token was revoked. Only one that your backend signs from now on lets in."],
-  4504: [JOIN_FAILURE, 403, "The token does not allow joining. It needs roomJoin."],
+  4504: [JOIN_FAILURE, 403, "The token does not allow joining, or the room lets nobody in without one. A LiveKit token needs roomJoin."],
   4505: [JOIN_FAILURE, 404, "There is no such room, and this token may not make it."],
   4506: [JOIN_FAILURE, 403, "The room is full."],
   4507: [DUPLICATE_IDENTITY, 409, "Another connection took this identity, or this session."],
@@ -61,7 +62,14 @@ const finals = {
   4512: [JOIN_FAILURE, 403, "The server does not let this page's origin in. Add it to `origins` in the server's configuration."],
   4513: [JOIN_FAILURE, 413, "The token's identity, name, metadata or attributes are too large."],
   4514: [DUPLICATE_IDENTITY, 409, "Somebody with this identity is here already."],
+  4515: [PARTICIPANT_REMOVED, 403, "The room does not let this person in any more."],
+  4516: [ROOM_DELETED, 404, "The room has another name now."],
+  4517: [PARTICIPANT_REMOVED, 403, "The time that this participant had in the room is over."],
+  4518: [PARTICIPANT_REMOVED, 403, "An administrator put this participant out. Its token is still good."],
+  4519: [USER_REJECTED, 403, "Nobody let this participant in."],
   4520: [STATE_MISMATCH, undefined, "Page and server do not speak the same protocol. Load the SDK from the server that you connect to."],
+  4521: [JOIN_FAILURE, 403, "The room is not open yet."],
+  4522: [JOIN_FAILURE, 404, "The room has expired."],
   4530: [PARTICIPANT_REMOVED, 401, "The key that signed the token was revoked."],
 };
 
@@ -92,6 +100,7 @@ export function connectionError(code, reason, origin, cause) {
   if (code === 1005 || code === 1006) kind = ConnectionErrorReason.ServerUnreachable;
   else if (code === 1011) kind = ConnectionErrorReason.InternalError;
   else if (code >= 4000 && code < 4500) kind = ConnectionErrorReason.LeaveRequest;
+  else if (code === closeCode.notAdmitted) kind = ConnectionErrorReason.NotAdmitted;
   else if (code >= 4500) kind = ConnectionErrorReason.NotAllowed;
   return new ConnectionError(closeMessage(code, reason, origin, cause), kind, {
     code, closeReason: reason, status: finals[code]?.[1], context: disconnectReason(code), cause,

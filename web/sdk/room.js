@@ -9,6 +9,13 @@ import { sessionURL } from "./policy.js";
 
 const defaults = { stopLocalTrackOnUnpublish: true, disconnectOnPageLeave: true };
 
+// oneOrAll: a sid that is missing by mistake does not stand for everybody.
+function oneOrAll(args) {
+  if (args.length === 0) return { all: true };
+  if (typeof args[0] !== "string" || args[0] === "") throw new TypeError("Name who waits by sid, or call this without an argument for all of them.");
+  return { sid: args[0] };
+}
+
 /** Room is a room that one is in, or is going to be in. */
 export class Room extends Emitter {
   #engine;
@@ -95,7 +102,7 @@ export class Room extends Emitter {
 
   /** token is the newest that the server gave, else the one that connect was given: usher's. */
   get token() {
-    return this.#engine.tokens?.newest;
+    return this.#engine.tokens?.newest || undefined; // whoever came without has none
   }
 
   get tokenExpiresAt() {
@@ -114,12 +121,15 @@ export class Room extends Emitter {
   }
 
   /**
-   * connect joins the room that the token names. It resolves when one is in, and
-   * rejects with a ConnectionError.
+   * connect joins the room that the token names, or opts.room when it names none or
+   * there is none. It resolves when one is in, and rejects with a ConnectionError.
+   * Where somebody has to let one in the state is "waiting" until then.
    */
   connect(url, token, opts = {}) {
-    if (this.state === ConnectionState.Connecting) return this.#connecting;
-    if (this.state !== ConnectionState.Disconnected) return Promise.resolve();
+    const { Connecting, Disconnected, Waiting } = ConnectionState;
+    if (this.state === Waiting && this.#engine.entered) return this.#engine.readmitted();
+    if (this.state === Connecting || this.state === Waiting) return this.#connecting;
+    if (this.state !== Disconnected) return Promise.resolve();
     let become;
     const connecting = (this.#connecting = new Promise((resolve) => (become = resolve))); // there is one before a listener asks
     become(this.#connect(url, token, opts));
@@ -129,6 +139,16 @@ export class Room extends Emitter {
   async #connect(url, token, opts) {
     if (token !== undefined && typeof token !== "string") throw new TypeError("The token is a string, from your backend.");
     await this.#engine.connect(sessionURL(url), token ?? "", opts);
+  }
+
+  /** start is how the room, or the token, would like the page to begin: usher's. */
+  get start() {
+    return this.#engine.meeting.start;
+  }
+
+  /** tokenIgnored says that the token did not hold, and that one is in as without: usher's. */
+  get tokenIgnored() {
+    return this.#engine.meeting.tokenIgnored;
   }
 
   /** disconnect leaves the room. Local tracks are stopped unless told not to be. */
@@ -162,6 +182,47 @@ export class Room extends Emitter {
       type: "updateParticipant", identity: target.identity, sid: target.sid, name, metadata, attributes, permission,
     });
     return reply.participant;
+  }
+
+  // --- the lobby and the session data: usher's
+
+  /** waitingParticipants is who waits to be let in, by sid; empty for those who may not do that. */
+  get waitingParticipants() {
+    return this.#engine.meeting.waiting;
+  }
+
+  /** admit lets somebody in who waits, by sid, or without an argument all of them. */
+  async admit(...sid) {
+    await this.#engine.request({ type: "admitParticipant", ...oneOrAll(sid) });
+  }
+
+  /** deny sends somebody away who waits, by sid, or without an argument all of them. */
+  async deny(...sid) {
+    await this.#engine.request({ type: "denyParticipant", ...oneOrAll(sid) });
+  }
+
+  /** sessionData is what the people in the room share while its meeting goes on. */
+  get sessionData() {
+    return this.#engine.meeting.sessionData;
+  }
+
+  /** updateSessionData replaces it, or with {merge: true} the keys given, after deleting others. */
+  async updateSessionData(data, { merge = false, keysToDelete } = {}) {
+    await this.#engine.request({ type: "updateSessionData", data, mergeStrategy: merge ? "shallow-merge" : undefined, keysToDelete });
+  }
+
+  /**
+   * updatePermissions changes what participants may do, by their sids, and under "*" what
+   * everybody else may who is no owner: in Daily's words, for admins.
+   */
+  async updatePermissions(data) {
+    await this.#engine.request({ type: "updatePermissions", data });
+  }
+
+  /** ejectParticipant disconnects a person or a participant, whose tokens stay good: for admins. */
+  async ejectParticipant(target, { ban = false } = {}) {
+    if (!target?.identity === !target?.sid) throw new TypeError("Name the participant by identity or by sid.");
+    await this.#engine.request({ type: "ejectParticipant", identity: target.identity, sid: target.sid, ban: ban || undefined });
   }
 
   /** removeParticipant disconnects a person or a participant: usher's, for admins. */

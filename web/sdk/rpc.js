@@ -26,6 +26,12 @@ export class Methods {
     this.#handlers.delete(method);
   }
 
+  /** reply answers a call with a request. */
+  async reply(call, now, request) {
+    const answer = await this.answer(call, now);
+    await request({ type: "rpcReply", rpc: call.rpc, ...answer }).catch(() => {}); // nobody waits any more
+  }
+
   /** answer runs the handler of a call and resolves with the fields of rpcReply. */
   async answer(call, now) {
     const handler = this.#handlers.get(call.method);

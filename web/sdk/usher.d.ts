@@ -32,6 +32,8 @@ export declare enum ConnectionState {
   Reconnecting = "reconnecting",
   /** The connection was cut; the session is going to be resumed, with nothing lost. */
   SignalReconnecting = "signalReconnecting",
+  /** Somebody has to let one in: usher's. */
+  Waiting = "waiting",
 }
 
 export declare enum RoomEvent {
@@ -77,6 +79,16 @@ export declare enum RoomEvent {
   ParticipantStateChanged = "participantStateChanged",
   /** usher's */
   ParticipantCountChanged = "participantCountChanged",
+  /** usher's: somebody has to let one in */
+  Waiting = "waiting",
+  /** usher's, for those who may let people in; also when the name of one who waits has changed */
+  WaitingParticipantJoined = "waitingParticipantJoined",
+  /** usher's */
+  WaitingParticipantLeft = "waitingParticipantLeft",
+  /** usher's */
+  SessionDataChanged = "sessionDataChanged",
+  /** usher's: willEjectAt is another */
+  StayLimitChanged = "stayLimitChanged",
 }
 
 export declare enum ParticipantEvent {
@@ -103,6 +115,8 @@ export declare enum ParticipantEvent {
   PresenceChanged = "presenceChanged",
   /** usher's */
   StateChanged = "stateChanged",
+  /** usher's */
+  StayLimitChanged = "stayLimitChanged",
 }
 
 export declare enum TrackEvent {
@@ -173,6 +187,8 @@ export declare enum ConnectionErrorReason {
   Timeout = 5,
   WebSocket = 6,
   ServiceNotFound = 7,
+  /** Nobody let one in: usher's. */
+  NotAdmitted = 100,
 }
 
 export declare class ConnectionError extends UsherError {
@@ -384,6 +400,8 @@ export interface ParticipantPermission {
   /** Not told by every server. */
   readonly canManageAgentSession?: boolean;
   readonly recorder?: boolean;
+  /** Only owners may touch this participant: usher's. */
+  readonly owner?: boolean;
   /** What this participant may moderate: usher's. */
   readonly admin: readonly ("participants" | "streaming" | "transcription")[];
 }
@@ -399,6 +417,46 @@ export interface PermissionChange {
   canManageAgentSession?: boolean;
 }
 
+/** A kind of media, in Daily's words. */
+export type DailyMedia = "video" | "audio" | "screenVideo" | "screenAudio" | "customVideo" | "customAudio";
+
+/** What may be received: all of it, nothing, or by kind; custom tracks by name, with "*" for all. */
+export type DailyReceive = boolean | {
+  video?: boolean;
+  audio?: boolean;
+  screenVideo?: boolean;
+  screenAudio?: boolean;
+  customVideo?: { [name: string]: boolean };
+  customAudio?: { [name: string]: boolean };
+};
+
+/** Permissions in Daily's words: what is given changes. */
+export interface DailyPermissions {
+  hasPresence?: boolean;
+  canSend?: boolean | readonly DailyMedia[];
+  canReceive?: {
+    base?: DailyReceive;
+    byUserId?: { [userId: string]: DailyReceive };
+    byParticipantId?: { [sid: string]: DailyReceive };
+  };
+  canAdmin?: boolean | readonly ("participants" | "streaming" | "transcription")[];
+}
+
+/** Somebody who waits to be let in. */
+export interface WaitingParticipant {
+  readonly sid: string;
+  readonly identity: string;
+  readonly name: string;
+  readonly joinedAt: Date;
+}
+
+/** How a page should begin, as far as room or token say so. */
+export interface Start {
+  readonly videoOff?: boolean;
+  readonly audioOff?: boolean;
+  readonly screenShare?: boolean;
+}
+
 /** A participant as the server lists it: docs/protocol.md. */
 export interface ParticipantInfo {
   sid: string;
@@ -412,6 +470,7 @@ export interface ParticipantInfo {
   tracks: TrackInfo[];
   presence?: Presence;
   joinedAt: number;
+  willEjectAt?: number;
   version: number;
 }
 
@@ -598,6 +657,7 @@ type ParticipantEvents = {
   isSpeakingChanged: [speaking: boolean];
   presenceChanged: [presence: Presence];
   stateChanged: [state: ParticipantState];
+  stayLimitChanged: [willEjectAt: Date | undefined];
 };
 
 export type ParticipantState = "joining" | "active" | "reconnecting" | "gone";
@@ -611,6 +671,10 @@ export declare abstract class Participant extends TypedEmitter<ParticipantEvents
   readonly permissions?: ParticipantPermission;
   readonly kind: ParticipantKind;
   readonly joinedAt?: Date;
+  /** When this participant is put out, if it is: usher's. */
+  readonly willEjectAt?: Date;
+  /** usher's */
+  readonly isOwner: boolean;
   readonly isLocal: boolean;
   readonly isActive: boolean;
   readonly isAgent: boolean;
@@ -738,6 +802,11 @@ export type RoomEventCallbacks = {
   presenceChanged: [presence: Presence, participant: SomeParticipant];
   participantStateChanged: [state: ParticipantState, participant: SomeParticipant];
   participantCountChanged: [numParticipants: number];
+  waiting: [];
+  waitingParticipantJoined: [who: WaitingParticipant];
+  waitingParticipantLeft: [who: WaitingParticipant, admitted: boolean];
+  sessionDataChanged: [data: { readonly [key: string]: Json }];
+  stayLimitChanged: [willEjectAt: Date | undefined, participant: SomeParticipant];
 };
 
 export declare class Room extends TypedEmitter<RoomEventCallbacks> {
@@ -782,6 +851,26 @@ export declare class Room extends TypedEmitter<RoomEventCallbacks> {
     target: { identity: string } | { sid: string },
     changes: { name?: string; metadata?: string; attributes?: Record<string, string>; permission?: PermissionChange },
   ): Promise<ParticipantInfo>;
+  /** Who waits to be let in, by sid, for those who may do that: usher's. */
+  readonly waitingParticipants: ReadonlyMap<string, WaitingParticipant>;
+  /** usher's, for admins: lets in who waits with that sid, or without an argument all. */
+  admit(): Promise<void>;
+  admit(sid: string): Promise<void>;
+  /** usher's, for admins: sends away who waits with that sid, or without an argument all. */
+  deny(): Promise<void>;
+  deny(sid: string): Promise<void>;
+  /** What the people in the room share while its meeting goes on: usher's. */
+  readonly sessionData: { readonly [key: string]: Json };
+  /** usher's: replaces all, or with merge the keys given, after deleting others. */
+  updateSessionData(data: { [key: string]: Json }, options?: { merge?: boolean; keysToDelete?: string[] }): Promise<void>;
+  /** usher's */
+  readonly start: Start;
+  /** The token did not hold, and one is in as without: usher's. */
+  readonly tokenIgnored: boolean;
+  /** usher's, for admins: by sid, and under "*" for everybody else who is no owner. */
+  updatePermissions(data: { [sid: string]: DailyPermissions }): Promise<void>;
+  /** usher's, for admins: disconnects; the tokens stay good. With ban they do not, and the identity stays out. */
+  ejectParticipant(target: { identity: string } | { sid: string }, options?: { ban?: boolean }): Promise<void>;
   /** usher's, for admins */
   removeParticipant(target: { identity: string } | { sid: string }): Promise<void>;
   /** Camera and microphone only. It resolves with whether it is that device now. */

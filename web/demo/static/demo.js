@@ -6,6 +6,8 @@ import { chatArrived, otherData, reactionArrived, showChat, startChat } from "./
 import { asked, forgetAsking, isBusy, mine, offer, setHand, showControls, startControls, startSources } from "./controls.js";
 import { $, theirs } from "./dom.js";
 import { arrive, closing, startDoor, state } from "./door.js";
+import { forgetLeft, showLeft, stayWords } from "./left.js";
+import { gone, knocked, showWaiting, startLobby, wait } from "./lobby.js";
 import { handIsUp, isHost, keyOf, me, nameOf, note, page, refused, say, sourcesOf } from "./page.js";
 import { dropPerson, forget, raised, showCount, showPeople, showPerson, startPeople } from "./people.js";
 import { clearStage, dropTiles, hear, hush, quiet, showTiles } from "./stage.js";
@@ -13,7 +15,7 @@ import { begin, permissionsChanged, refreshed, showToken, startToken } from "./t
 import { leaveWords } from "./words.js";
 
 let hands = new Set(); // keys of those whose hand is up, so that raising one is news
-let given = ""; // the token that the page was given
+let given = null; // {token, room, name}: what the page was given to join with
 
 function show(p) {
   if (p.sid === "" || p.state === "gone") return;
@@ -41,6 +43,8 @@ function enter() {
   showControls();
   showChat();
   showToken();
+  showWaiting();
+  showLeft();
   inRoom();
 }
 
@@ -104,8 +108,18 @@ function listen(room) {
   on(RoomEvent.ConnectionStateChanged, (s) => state(s));
   on(RoomEvent.Connected, () => {
     note(["You are in ", theirs(room.name), " as ", theirs(me().identity), "."]);
+    if (room.tokenIgnored) note("The token does not hold. You are in as somebody without one.", true);
     enter();
     arrive();
+  });
+  on(RoomEvent.Waiting, wait);
+  on(RoomEvent.WaitingParticipantJoined, knocked);
+  on(RoomEvent.WaitingParticipantLeft, gone);
+  on(RoomEvent.StayLimitChanged, (at, p) => {
+    note([nameOf(p), ` ${stayWords(at)}.`]);
+    if (!p.isLocal) return;
+    say(`You ${stayWords(at)}.`);
+    showLeft();
   });
   on(RoomEvent.SignalReconnecting, () => note("The connection was cut. The session is resumed as soon as possible.", true));
   on(RoomEvent.Reconnecting, () => {
@@ -117,9 +131,14 @@ function listen(room) {
     anew = false;
     inRoom();
     permissionsChanged();
+    showWaiting();
+    showLeft();
     queueMicrotask(() => page.room === room && room.state === ConnectionState.Connected && show(me()));
   });
-  on(RoomEvent.Disconnected, (reason, detail) => closing(detail));
+  on(RoomEvent.Disconnected, (reason, detail) => {
+    forgetLeft();
+    closing(detail);
+  });
   on(RoomEvent.Moved, (name) => {
     note(["You were moved to ", theirs(name), "."]);
     say(["You were moved to ", theirs(name), "."]);
@@ -191,38 +210,43 @@ function listen(room) {
   on(RoomEvent.TokenRefreshed, refreshed);
 }
 
-/** join enters with the token; roomName counts for tokens that name none. */
-async function join(token, roomName) {
+/**
+ * join enters with the token; room counts for tokens that name none, and with the
+ * name where there is no token.
+ */
+async function join(token, room, name = "") {
   const before = page.room;
   page.room = null;
   before?.disconnect();
-  given = token;
+  given = { token, room, name };
+  $("own-name").value = name;
   forget();
   forgetAsking();
   $("messages").replaceChildren();
   say("");
-  const room = new Room({ videoCaptureDefaults: { resolution: { width: 640, height: 360 } } });
-  listen(room);
-  page.room = room;
-  await open(token, roomName);
+  page.room = new Room({ videoCaptureDefaults: { resolution: { width: 640, height: 360 } } });
+  listen(page.room);
+  await open(token);
 }
 
-async function open(token, roomName) {
+async function open(token) {
   anew = false;
   forgetAsking();
   begin(token);
-  await page.room.connect(location.origin, token, { room: roomName || undefined }).catch(() => {}); // Disconnected has said why
+  const { room } = given, name = $("own-name").value; // which may be another by now
+  await page.room.connect(location.origin, token, { room: room || undefined, name: name || undefined }).catch(() => {}); // Disconnected has said why
 }
 
 // again comes back after an end, with the newest token that has not run out.
 function again() {
   const runsOut = (token) => (decodeToken(token)?.exp ?? Infinity) * 1000;
   const newest = page.room?.token;
-  open(newest && runsOut(newest) > Date.now() ? newest : given);
+  open(newest && runsOut(newest) > Date.now() ? newest : given.token);
 }
 
 startDoor({ join, again });
 startControls();
 startChat();
 startPeople();
+startLobby();
 startToken();

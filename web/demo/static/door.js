@@ -14,6 +14,7 @@ let offered = null; // {token, room}, which a link has brought in the middle of 
 
 const words = {
   [ConnectionState.Connecting]: ["between", "Connecting…"],
+  [ConnectionState.Waiting]: ["between", "Waiting"],
   [ConnectionState.Connected]: ["in", "Connected"],
   [ConnectionState.SignalReconnecting]: ["between", "Reconnecting…"],
   [ConnectionState.Reconnecting]: ["between", "Joining again…"],
@@ -22,7 +23,11 @@ const words = {
 
 /** state shows what the connection is doing. */
 export function state(s) {
-  const offline = navigator.onLine === false && s !== ConnectionState.Disconnected && s !== ConnectionState.Connected;
+  const { Connecting, Connected, Disconnected, Waiting } = ConnectionState;
+  $("lobby").hidden = s !== Waiting;
+  if (s === Waiting) $("notice").hidden = $("inside").hidden = true;
+  if (s === Connected && been) $("inside").hidden = false; // after waiting again
+  const offline = navigator.onLine === false && s !== Disconnected && s !== Connected;
   const [kind, text] = offline ? ["between", "Offline"] : words[s];
   $("status").dataset.state = kind;
   setText($("status"), text);
@@ -32,14 +37,14 @@ export function state(s) {
       : "The connection was lost. The page is trying to come back; what you see may be old."
     : "");
   $("inside").classList.toggle("cut", $("cut").textContent !== "");
-  const out = s === ConnectionState.Disconnected;
+  const out = s === Disconnected;
   $("leave").hidden = out;
-  $("joining").hidden = s !== ConnectionState.Connecting;
+  $("joining").hidden = s !== Connecting;
   if (out) return;
   $("door").hidden = true;
   $("past").hidden = true;
   $("inside").classList.remove("past");
-  if (s === ConnectionState.Connecting) {
+  if (s === Connecting) {
     been = false;
     $("notice").hidden = $("inside").hidden = true;
     forgetOffer();
@@ -71,22 +76,29 @@ export function closing({ code }) {
   // Whoever never got in may want another token in any case.
   $("door").hidden = then !== "token" && been;
   if (!$("again").hidden) $("again").focus({ preventScroll: true });
-  else if (!$("door").hidden) $("token").focus({ preventScroll: true });
+  else if (!$("door").hidden) $("token").focus({ preventScroll: true }); // a name has not done
   scrollTo(0, 0); // to the notice
 }
 
-// fromAddress joins with the token behind the "#", which browsers send to
-// nobody, and takes it out of the address. The room comes from there or from the
-// path, for tokens without one.
+// fromAddress joins with the token behind the "#", which browsers send to nobody, or
+// with that in ?t=, where Daily's links have it, and takes it out of the address. The
+// room comes from there or from the path, for tokens without one. Where there is no
+// token the page asks who comes, unless a name behind the "#" says it.
 function fromAddress() {
-  const fragment = new URLSearchParams(location.hash.slice(1));
-  const token = fragment.get("token");
+  const fragment = new URLSearchParams(location.hash.slice(1)), query = new URLSearchParams(location.search);
+  const token = fragment.get("token") || query.get("t");
   const room = fragment.get("room") || pathRoom();
+  if (query.has("t") || fragment.has("token")) {
+    query.delete("t");
+    history.replaceState(null, "", location.pathname + (query.size ? `?${query}` : "") + (fragment.has("token") ? "" : location.hash));
+  }
   if (!token) {
-    if (!page.room) $("token").focus({ preventScroll: true });
+    if (page.room) return;
+    const name = fragment.get("name")?.trim();
+    if (room && name) how.join("", room, name);
+    else $(room ? "name" : "token").focus({ preventScroll: true });
     return;
   }
-  history.replaceState(null, "", location.pathname + location.search);
   // A link of anybody's can change what is behind the "#". It takes nobody out of a room.
   if (page.room && page.room.state !== ConnectionState.Disconnected) offer(token, room);
   else how.join(token, room);
@@ -96,7 +108,7 @@ function offer(token, room) {
   offered = { token, room };
   const claims = decodeToken(token);
   const named = (text) => (typeof text === "string" && text !== "" ? theirs(text) : null);
-  const where = named(claims?.video?.room) ?? named(room), who = named(claims?.sub);
+  const where = named(claims?.video?.room) ?? named(claims?.r) ?? named(room), who = named(claims?.sub) ?? named(claims?.ud);
   $("other-text").replaceChildren(
     "The address has brought another token", ...(where ? [" for the room ", where] : []), ...(who ? [", as ", who] : []),
     ". Joining with it takes you out of the room that you are in.");
@@ -130,8 +142,14 @@ export function startDoor(ways) {
     const token = $("token").value.trim();
     $("token").value = "";
     // A whole link does as well.
-    const link = /[#&]token=([^&\s]+)/.exec(token);
+    const link = /[#&]token=([^&\s]+)/.exec(token) ?? /[?&]t=([^&#\s]+)/.exec(token);
     if (token) how.join(link ? decodeURIComponent(link[1]) : token, pathRoom());
+  });
+  $("enter").hidden = pathRoom() === "";
+  $("enter").addEventListener("submit", (e) => {
+    e.preventDefault();
+    const name = $("name").value.trim();
+    if (name) how.join("", pathRoom(), name);
   });
   $("leave").addEventListener("click", () => page.room?.disconnect());
   $("again").addEventListener("click", () => how.again());

@@ -17,7 +17,8 @@ function chips(p) {
   const from = sourcesOf(may).filter((s) => s !== "screen_share_audio");
   const list = [];
   if (handIsUp(p)) list.push(["hand raised", "warn", "hand"]);
-  if (isHost(p)) list.push(["host", "host"]);
+  if (p.isOwner) list.push(["owner", "host"]);
+  else if (isHost(p)) list.push(["host", "host"]);
   if (may.canPublish) list.push([from.length >= 3 ? "speaker" : `speaker: ${from.map((s) => inWords[s] ?? s).join(", ")}`, "may"]);
   else list.push(["audience", ""]);
   if (!may.canPublishData) list.push(["no chat", ""]);
@@ -34,8 +35,8 @@ function tell(parts, bad = false) {
   $("people-word").classList.toggle("bad", bad);
 }
 
-// ask does something with the server, and says in words when it is refused.
-async function ask(what, does) {
+/** ask does something with the server, and says in words when it is refused. */
+export async function ask(what, does) {
   try {
     await does();
     tell([theirs(what), ": done."]);

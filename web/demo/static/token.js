@@ -8,13 +8,15 @@ import { layerWords, permissionNames, span } from "./words.js";
 
 let original = null; // claims of the token that this page came with
 let newest = null;
+let none = false; // came without a token
 let refreshes = []; // the last ones: {number, at, expiresAt}
 let number = 0;
 let changedAt = new Map(); // permission → when this page saw it change
 let denials = new Map(); // permission → {layer, at}
 
-/** begin is told of the token that the page joins with. */
+/** begin is told of the token that the page joins with; "" is none. */
 export function begin(token) {
+  none = token === "";
   original = newest = decodeToken(token);
   refreshes = [];
   number = 0;
@@ -73,6 +75,41 @@ function granted(claims) {
 
 const clock = (at) => at.toLocaleTimeString([], { hour12: false });
 
+// A Daily token, by its domain.
+const isDaily = (claims) => typeof claims?.d === "string";
+
+const letters = { v: "camera", a: "microphone", sv: "screen_share", sa: "screen_share_audio", cv: "", ca: "" };
+
+// grantedDaily is what a Daily token says. What it says nothing of is not there: the
+// room says it then, or the domain.
+function grantedDaily({ o, p }) {
+  const always = { canPublishData: true, canUpdateOwnMetadata: true };
+  const everything = sourcesOf({ canPublish: true, canPublishSources: [] }).sort().join();
+  if (o === true) return { ...always, canPublish: everything, canSubscribe: true, roomAdmin: true, hidden: false };
+  const said = p !== null && typeof p === "object" ? p : {};
+  const base = { ...always };
+  const { cs, ca, hp } = said;
+  if (typeof cs === "boolean") base.canPublish = cs ? everything : "";
+  else if (typeof cs === "string") base.canPublish = cs.split(",").map((l) => letters[l]).filter(Boolean).sort().join();
+  if (typeof said.cr?.b === "boolean") base.canSubscribe = said.cr.b;
+  if (typeof ca === "boolean") base.roomAdmin = ca;
+  else if (typeof ca === "string") base.roomAdmin = ca.split(",").includes("p");
+  if (typeof hp === "boolean") base.hidden = !hp;
+  return base;
+}
+
+const unsaid = "room or domain: the token says nothing of it";
+
+// whyDaily is why, as far as what a Daily token says can tell.
+function whyDaily(name, value, claims) {
+  const base = grantedDaily(claims);
+  const live = "live: an administrator changed it before you came";
+  if (!(name in base)) return unsaid;
+  if (base[name] !== value) return name === "hidden" || name === "canSubscribe" ? "room or live: the token says something else" : live;
+  if (claims.o === true) return "owner: the token makes you one";
+  return name === "canPublishData" || name === "canUpdateOwnMetadata" ? "token: every Daily token allows it" : "token: as it was signed";
+}
+
 // why says what decided a permission: who denied it if the server said so, else
 // whether it is as in the token.
 function why(name, value) {
@@ -80,8 +117,10 @@ function why(name, value) {
   if (denial?.layer && !value) return `${layerWords(denial.layer)} (the server said so at ${clock(denial.at)}: layer “${denial.layer}”)`;
   const at = changedAt.get(name);
   if (at) return `live: an administrator changed it at ${clock(at)}`;
+  if (none) return "room or domain: you came without a token";
+  if (isDaily(original) && !original.video) return whyDaily(name, value, original);
   const base = granted(original);
-  if (!base) return "the token has no video grant";
+  if (!base) return "the token is of a kind that this page cannot read; the server can";
   if (base[name] === value) return "token: as it was signed";
   return "live: an administrator changed it before you came";
 }
@@ -102,7 +141,7 @@ function showPermissions() {
 /** showToken draws the panel. */
 export function showToken() {
   const claims = newest;
-  $("claims").replaceChildren(...(claims ? facts(claims) : [el("p", { class: "faint" }, "This is not a token that can be read.")]));
+  $("claims").replaceChildren(...(claims ? facts(claims) : [el("p", { class: "faint" }, none ? "You came without a token." : "This is not a token that can be read.")]));
   setText($("raw"), claims ? JSON.stringify(claims, null, 2) : "");
   showPermissions();
   tick();
@@ -110,7 +149,9 @@ export function showToken() {
 
 function facts(claims) {
   const rows = [
-    ["Identity", claims.sub], ["Name", claims.name], ["Room", claims.video?.room], ["Key", claims.iss],
+    ["Identity", claims.sub ?? claims.ud], ["Name", claims.name ?? claims.u],
+    ["Room", claims.video?.room ?? claims.r ?? (isDaily(claims) ? "every room" : "")], ["Key", claims.iss],
+    ["Domain", claims.d], ["Owner", claims.o === true ? "yes" : ""],
   ].filter(([, v]) => typeof v === "string" && v);
   return [el("dl", {}, ...rows.flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, theirs(v))]),
     el("dt", {}, "Issued"), el("dd", { id: "issued" }),

@@ -30,7 +30,7 @@ const closes = {
   4501: ["The token has run out", "", "token"],
   4502: ["The token is not valid yet", "Perhaps a clock is wrong.", "again"],
   4503: ["The token was revoked", "Whoever was removed needs a token that was issued after that.", "token"],
-  4504: ["The token does not allow joining", "", "token"],
+  4504: ["You may not come in like this", "The token does not allow joining, or the room lets nobody in without one.", "token"],
   4505: ["There is no such room", "And this token may not make it.", "token"],
   4506: ["The room is full", "", "again"],
   4507: ["Taken over", "Somebody joined with the same identity, perhaps you in another window.", "again"],
@@ -40,7 +40,14 @@ const closes = {
   4512: ["This page may not connect", "Its address is not among the origins that the server allows.", ""],
   4513: ["Something in the token is too large", "Its identity, name, metadata or attributes.", "token"],
   4514: ["Somebody with this identity is here already", "", "again"],
+  4515: ["You may not be here any more", "The room does not let you in now.", "token"],
+  4516: ["The room has another name now", "", "token"],
+  4517: ["Your time is over", "Whoever invited you may give you more.", "again"],
+  4518: ["You were put out", "A host put you out of the room.", "again"],
+  4519: ["You were not let in", "No host has let you in.", "again"],
   4520: ["Protocol error", "The server did not understand how this page wants to join.", ""],
+  4521: ["The room is not open yet", "", "again"],
+  4522: ["The room has expired", "", "token"],
   4530: ["The key was revoked", "All tokens that come from it are worth nothing now.", "token"],
 };
 
@@ -73,11 +80,17 @@ const permissions = {
 const layers = {
   token: "your token does not allow it",
   live: "an administrator took it away",
+  domain: "nothing in this organization allows it",
+  room: "the room does not allow it",
+  owner: "that is for owners",
+  lobby: "nobody has let you in yet",
 };
 
 const remedies = {
   token: "A token that allows it, or a host, can change that.",
   live: "Ask a host for it.",
+  domain: "A token that allows it, or a host, can change that.",
+  room: "A token that allows it, or a host, can change that.",
 };
 
 export const layerWords = (layer) => layers[layer] ?? `the layer ${layer} denies it`;
@@ -102,6 +115,8 @@ export function refusalWords(error) {
   const { permission, layer } = error;
   if (!permission) return "you are not allowed to.";
   if (permission === "hidden") return "whoever is hidden publishes nothing.";
+  if (permission === "lobby") return "nobody has let you in yet.";
+  if (permission === "owner") return "only an owner may do that to an owner.";
   const what = permissions[permission] ?? "it";
   const who = layer ? layerWords(layer) : "nothing allows it";
   return `${what} needs ${permission}, and ${who}.${remedies[layer] ? ` ${remedies[layer]}` : ""}`;

@@ -36,9 +36,24 @@ room
   .on(RoomEvent.ActiveDeviceChanged, (kind: MediaDeviceKind, deviceId) => console.log(kind === "videoinput", deviceId))
   .on(RoomEvent.Reconnected, ({ recovered }) => console.log(recovered === true))
   .on(RoomEvent.Moved, (name) => console.log(name))
+  .on(RoomEvent.Waiting, () => console.log(room.state === ConnectionState.Waiting))
+  .on(RoomEvent.WaitingParticipantJoined, (who) => room.admit(who.sid))
+  .on(RoomEvent.WaitingParticipantLeft, ({ name, joinedAt }, admitted: boolean) => console.log(name, joinedAt.getTime(), admitted))
+  .on(RoomEvent.SessionDataChanged, (data) => console.log(data["slide"]))
+  .on(RoomEvent.StayLimitChanged, (at, participant) => console.log(at?.getTime(), participant.isOwner, participant.willEjectAt))
   .on(RoomEvent.TokenRefreshed, (token, expiresAt) => console.log(token.length, expiresAt.getTime()))
   .on(RoomEvent.PresenceChanged, (presence, participant) => console.log(presence["cursor"], participant.sid))
   .once(RoomEvent.Disconnected, (reason, detail) => console.log(reason === DisconnectReason.PARTICIPANT_REMOVED, DisconnectReason[reason], detail.message));
+
+export async function host(url: string): Promise<void> {
+  await room.connect(url, undefined, { room: "call", name: "Ada" });
+  await Promise.all([...room.waitingParticipants.keys()].map((sid) => room.deny(sid)));
+  await room.admit();
+  await room.updatePermissions({ "*": { canSend: ["audio"], canReceive: { base: false, byUserId: { ada: { video: true } } } } });
+  await room.updateSessionData({ slide: 1 }, { merge: true, keysToDelete: ["poll"] });
+  await room.ejectParticipant({ identity: "joe" }, { ban: true });
+  console.log(room.start.videoOff, room.tokenIgnored, room.sessionData["slide"]);
+}
 
 export async function main(url: string, token: string): Promise<void> {
   await room.prepareConnection(url);
