@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"usher/web/browsertest"
+	"usher/web/npmtest"
 )
 
 // An application is what one written for Liveblocks consists of: a page with the
@@ -22,13 +23,13 @@ import (
 type application struct {
 	*httptest.Server
 	t     *testing.T
-	usher *server
+	usher *npmtest.Server
 }
 
 // startApplication starts one whose page has that script.
-func startApplication(t *testing.T, usher *server, page string) *application {
+func startApplication(t *testing.T, usher *npmtest.Server, page string) *application {
 	t.Helper()
-	esbuild := exec.Command(needNode(t), filepath.Join("node_modules", "esbuild", "bin", "esbuild"),
+	esbuild := exec.Command(suite.Node(t), filepath.Join("node_modules", "esbuild", "bin", "esbuild"),
 		page, "--bundle", "--format=esm", "--define:process.env.NODE_ENV=\"development\"")
 	var complaints bytes.Buffer
 	esbuild.Stderr = &complaints
@@ -61,7 +62,7 @@ func startApplication(t *testing.T, usher *server, page string) *application {
 // ask calls usher's REST API as the backend.
 func (a *application) ask(method, path string, body any) (status int, answer []byte) {
 	text, _ := json.Marshal(body)
-	req, err := http.NewRequest(method, a.usher.url()+path, bytes.NewReader(text))
+	req, err := http.NewRequest(method, a.usher.URL()+path, bytes.NewReader(text))
 	if err != nil {
 		a.t.Error(err)
 		return 0, nil
@@ -99,7 +100,7 @@ type tab struct {
 // open opens the page, which enters a room.
 func (a *application) open(room, user string, expected ...string) *tab {
 	a.t.Helper()
-	query := url.Values{"server": {a.usher.url()}, "room": {room}, "user": {user}}
+	query := url.Values{"server": {a.usher.URL()}, "room": {room}, "user": {user}}
 	return &tab{browsertest.Fresh(a.t, a.URL+"/page?"+query.Encode(), expected), a.t}
 }
 
@@ -125,7 +126,7 @@ func (p *tab) stayed() {
 
 // The client in a real browser, in a page of another origin.
 func TestBrowser(t *testing.T) {
-	a := startApplication(t, startServer(t, t.TempDir()), "page.mjs")
+	a := startApplication(t, suite.Server(t, t.TempDir()), "page.mjs")
 	const room = "browser: room/1"
 	path := "/v2/rooms/" + url.PathEscape(room)
 	a.must(http.MethodPost, "/v2/rooms", map[string]any{"id": room, "defaultAccesses": []string{"room:write"}})
@@ -193,8 +194,8 @@ func TestBrowser(t *testing.T) {
 
 // A page with a public key needs no backend.
 func TestBrowserWithPublicKey(t *testing.T) {
-	a := startApplication(t, startServer(t, t.TempDir()), "page.mjs")
-	query := url.Values{"server": {a.usher.url()}, "room": {"public"}, "key": {"pk_dev_public"}}
+	a := startApplication(t, suite.Server(t, t.TempDir()), "page.mjs")
+	query := url.Values{"server": {a.usher.URL()}, "room": {"public"}, "key": {"pk_dev_public"}}
 	var tabs [2]*tab
 	for i := range tabs {
 		tabs[i] = &tab{browsertest.Fresh(t, a.URL+"/page?"+query.Encode(), nil), t}
@@ -210,7 +211,7 @@ func TestBrowserWithPublicKey(t *testing.T) {
 
 // A page with @liveblocks/react.
 func TestBrowserWithReact(t *testing.T) {
-	a := startApplication(t, startServer(t, t.TempDir()), "react.mjs")
+	a := startApplication(t, suite.Server(t, t.TempDir()), "react.mjs")
 	const room = "react"
 	a.must(http.MethodPost, "/v2/rooms", map[string]any{"id": room, "defaultAccesses": []string{"*:write"}})
 	ada, bob := a.open(room, "ada", reactTools), a.open(room, "bob", reactTools, putOut)

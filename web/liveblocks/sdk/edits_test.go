@@ -20,6 +20,8 @@ import (
 
 	"github.com/coder/websocket"
 	"golang.org/x/sync/errgroup"
+
+	"usher/web/npmtest"
 )
 
 // projectOf is a project in which readers may not broadcast.
@@ -93,7 +95,7 @@ func (b *backend) enter(room string, group, n int, got func(text []byte)) (*memb
 	}, &issued); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), npmtest.Patience)
 	defer cancel()
 	query := url.Values{"roomId": {room}, "tok": {issued.Token}, "version": {"3.24.2"}}
 	ws, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(b.url, "http")+"/v8?"+query.Encode(), nil)
@@ -196,10 +198,10 @@ func TestEditsUnderLoad(t *testing.T) {
 	each := people / groups // people in a group
 	const talkers = 5       // of them talk, the others listen
 	random := rand.New(rand.NewPCG(uint64(seed(t)), 0))
-	server := startServer(t, t.TempDir(), configured(t)...)
+	server := suite.Server(t, t.TempDir(), configured(t)...)
 	transport := &http.Transport{MaxIdleConnsPerHost: 32}
 	t.Cleanup(transport.CloseIdleConnections)
-	b := &backend{server.url(), projectSecret, &http.Client{Transport: transport}}
+	b := &backend{server.URL(), projectSecret, &http.Client{Transport: transport}}
 
 	const room = "load: room/1"
 	path := "/v2/rooms/" + url.PathEscape(room)
@@ -258,7 +260,7 @@ func TestEditsUnderLoad(t *testing.T) {
 		if i+1 < len(order) {
 			talk(order[i+1] + 1) // somebody else talks, too
 		}
-		watchdog := time.NewTimer(patience)
+		watchdog := time.NewTimer(npmtest.Patience)
 		for heard.heard[g].Load() < 4*talkers { // all of it is in the middle of talking
 			select {
 			case <-watchdog.C:
@@ -282,7 +284,7 @@ func TestEditsUnderLoad(t *testing.T) {
 		}
 		select {
 		case <-heard.marked:
-		case <-time.After(patience):
+		case <-time.After(npmtest.Patience):
 			t.Fatal("the witness does not hear the backend")
 		}
 		for _, m := range members[g*each:][:each] {
@@ -296,7 +298,7 @@ func TestEditsUnderLoad(t *testing.T) {
 			}
 			select {
 			case <-m.ended:
-			case <-time.After(patience):
+			case <-time.After(npmtest.Patience):
 				t.Fatal("somebody without access is still connected")
 			}
 			if code := websocket.CloseStatus(m.err); code != 4001 {

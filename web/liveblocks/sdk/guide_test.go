@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"usher/web/npmtest"
 )
 
 // A terminal is a program of the guide, and what it prints.
@@ -19,14 +21,14 @@ type terminal struct {
 	t     *testing.T
 	name  string
 	lines chan string
-	all   *lockedBuffer
+	all   *npmtest.Buffer
 	end   func()
 }
 
 func run(t *testing.T, folder, file string, args ...string) *terminal {
 	t.Helper()
-	c := &terminal{t: t, name: strings.Join(append([]string{file}, args...), " "), lines: make(chan string, 1000), all: new(lockedBuffer)}
-	cmd := exec.Command(needNode(t), append([]string{file}, args...)...)
+	c := &terminal{t: t, name: strings.Join(append([]string{file}, args...), " "), lines: make(chan string, 1000), all: new(npmtest.Buffer)}
+	cmd := exec.Command(suite.Node(t), append([]string{file}, args...)...)
 	cmd.Dir = folder
 	cmd.Stderr = c.all
 	stdout, err := cmd.StdoutPipe()
@@ -60,7 +62,7 @@ func run(t *testing.T, folder, file string, args ...string) *terminal {
 // prints waits for a line that begins like that.
 func (c *terminal) prints(begin string) string {
 	c.t.Helper()
-	watchdog := time.NewTimer(patience)
+	watchdog := time.NewTimer(npmtest.Patience)
 	defer watchdog.Stop()
 	for {
 		select {
@@ -89,7 +91,7 @@ func TestGuide(t *testing.T) {
 	if len(programs) < 2 || len(changes) != 4 {
 		t.Fatalf("the guide has %d programs and %d changes, want a backend, a client, and four", len(programs), len(changes))
 	}
-	usher := startServer(t, t.TempDir())
+	usher := suite.Server(t, t.TempDir())
 	folder := t.TempDir()
 	modules, err := filepath.Abs("node_modules")
 	if err == nil {
@@ -104,7 +106,7 @@ func TestGuide(t *testing.T) {
 		if strings.Count(code, address) != 1 {
 			t.Fatalf("%s has %q %d times, want once", file, address, strings.Count(code, address))
 		}
-		code = strings.NewReplacer("http://127.0.0.1:7880", usher.url(), address, instead).Replace(code)
+		code = strings.NewReplacer("http://127.0.0.1:7880", usher.URL(), address, instead).Replace(code)
 		if err := os.WriteFile(filepath.Join(folder, file), []byte(code), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +118,7 @@ func TestGuide(t *testing.T) {
 	write("client.mjs", programs[1][1], "127.0.0.1:3000", "127.0.0.1:"+port)
 	change := func(n int) {
 		t.Helper()
-		req, err := http.NewRequest(http.MethodPost, usher.url()+"/v2/rooms/acme%3Adoc%2F1", strings.NewReader(changes[n][1]))
+		req, err := http.NewRequest(http.MethodPost, usher.URL()+"/v2/rooms/acme%3Adoc%2F1", strings.NewReader(changes[n][1]))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -129,7 +129,7 @@ func TestResolution(t *testing.T) {
 		t.Fatal(err)
 	}
 	var answers [][]string
-	played := startPlayer(t).play("resolution", map[string]any{"url": "http://127.0.0.1:1"}, func(ask string) (string, error) {
+	played := suite.Player(t).Play("resolution", map[string]any{"url": "http://127.0.0.1:1"}, func(ask string) (string, error) {
 		if ask == "questions" {
 			return string(asked), nil
 		}

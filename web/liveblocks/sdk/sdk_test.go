@@ -19,10 +19,17 @@ import (
 	"go.uber.org/goleak"
 
 	"usher/web/browsertest"
+	"usher/web/npmtest"
 )
 
+var suite = npmtest.Suite{
+	Packages: []string{"@liveblocks/client", "@liveblocks/core", "@liveblocks/node", "liveblocks-client-2", "liveblocks-client-3.10", "ws", "esbuild"},
+	Missing:  "NO LIVEBLOCKS SDK",
+	Secrets:  []string{"eyJ", "tok=", "sk_dev", projectSecret},
+}
+
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(cleaned{browsertest.Share(m)},
+	goleak.VerifyTestMain(npmtest.Share(browsertest.Share(m)),
 		// A page's cut connections linger half a second in net/http.
 		goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
 }
@@ -56,16 +63,16 @@ func seed(t *testing.T) uint32 {
 
 // TestScenarios plays all at once, against one server.
 func TestScenarios(t *testing.T) {
-	player := startPlayer(t)
-	server := startServer(t, t.TempDir())
-	given := map[string]any{"url": server.url(), "size": size(), "seed": seed(t)}
-	for _, name := range player.scenarios {
+	player := suite.Player(t)
+	server := suite.Server(t, t.TempDir())
+	given := map[string]any{"url": server.URL(), "size": size(), "seed": seed(t)}
+	for _, name := range player.Scenarios {
 		if name == "resolution" { // TestResolution
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
 			own := &house{t: t, door: browsertest.NewDoor(t)}
-			played := player.play(name, given, own.do)
+			played := player.Play(name, given, own.do)
 			t.Parallel() // from here on, when all have begun
 			if err := <-played; err != nil {
 				t.Error(err)
@@ -79,7 +86,7 @@ func TestScenarios(t *testing.T) {
 type house struct {
 	t      *testing.T
 	door   *browsertest.Door
-	server *server
+	server *npmtest.Server
 	data   string
 	config []string // flags of its configuration, if it has one
 	mu     sync.Mutex
@@ -97,26 +104,26 @@ func (h *house) do(ask string) (answer string, err error) {
 		}
 		fallthrough
 	case "start":
-		if h.server, err = start(h.t, h.data, h.config...); err != nil {
+		if h.server, err = suite.Start(h.t, h.data, h.config...); err != nil {
 			return "", err
 		}
-		h.door.Lead(h.server.addr)
+		h.door.Lead(h.server.Addr)
 		return h.door.URL(), nil
 	case "start with the door shut":
-		h.server, err = start(h.t, h.data, h.config...)
+		h.server, err = suite.Start(h.t, h.data, h.config...)
 		return "", err
 	case "open":
-		h.door.Lead(h.server.addr)
+		h.door.Lead(h.server.Addr)
 		return "", nil
 	case "address":
-		return h.server.url(), nil
+		return h.server.URL(), nil
 	case "kill":
 		h.door.Lead("") // who is in is cut by the kill
-		h.server.kill()
+		h.server.Kill()
 		return "", nil
 	case "stop":
 		h.door.Lead("")
-		return "", h.server.stop()
+		return "", h.server.Stop()
 	}
 	return "", fmt.Errorf("a scenario asks for %q", cmp.Or(ask, "nothing"))
 }

@@ -1,6 +1,6 @@
 //go:build race
 
-package sdk_test
+package npmtest
 
 // raceDetector is whether the server is built with the race detector, as the tests are.
 const raceDetector = true

@@ -1,5 +1,5 @@
 //go:build !race
 
-package sdk_test
+package npmtest
 
 const raceDetector = false

@@ -1,4 +1,4 @@
-package sdk_test
+package npmtest
 
 import (
 	"bufio"
@@ -15,9 +15,9 @@ import (
 	"time"
 )
 
-// needNode returns Node's path. Without it, or without what package-lock.json
-// lists, the test is skipped.
-func needNode(t *testing.T) string {
+// Node returns Node's path. Without it, or without the suite's packages as
+// package-lock.json lists them, the test is skipped.
+func (suite Suite) Node(t testing.TB) string {
 	t.Helper()
 	program, err := exec.LookPath("node")
 	if err != nil {
@@ -30,16 +30,16 @@ func needNode(t *testing.T) string {
 	if major, _ := strconv.Atoi(strings.TrimPrefix(strings.Split(string(version), ".")[0], "v")); major < 20 {
 		t.Skipf("NO NODE: 20 or later is needed, and %s is here", version)
 	}
-	for _, name := range []string{"@liveblocks/client", "@liveblocks/core", "@liveblocks/node", "liveblocks-client-2", "liveblocks-client-3.10", "ws", "esbuild"} {
+	for _, name := range suite.Packages {
 		if want, have := versionOf(t, "package-lock.json", name), versionOf(t, "node_modules/.package-lock.json", name); want == "" || have != want {
-			t.Skipf("NO LIVEBLOCKS SDK: %s %s is to be here, and %q is; run make deps", name, want, have)
+			t.Skipf("%s: %s %s is to be here, and %q is; run make deps", suite.Missing, name, want, have)
 		}
 	}
 	return program
 }
 
 // versionOf is the version of a package that a lock file has, or none.
-func versionOf(t *testing.T, lock, name string) string {
+func versionOf(t testing.TB, lock, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(lock)
 	if errors.Is(err, os.ErrNotExist) {
@@ -57,9 +57,9 @@ func versionOf(t *testing.T, lock, name string) string {
 	return v.Packages["node_modules/"+name].Version
 }
 
-// A player is a running run.mjs. Its methods may be called concurrently.
-type player struct {
-	scenarios []string // static
+// A Player is a running run.mjs. Its methods may be called concurrently.
+type Player struct {
+	Scenarios []string // that run.mjs has; static
 
 	mu      sync.Mutex // guards the following fields
 	stdin   io.WriteCloser
@@ -78,13 +78,13 @@ type line struct {
 	Error     string
 }
 
-// startPlayer starts run.mjs, which ends with the test.
-func startPlayer(t *testing.T) *player {
+// Player starts run.mjs, which ends with the test.
+func (suite Suite) Player(t testing.TB) *Player {
 	t.Helper()
-	cmd := exec.Command(needNode(t), "run.mjs")
-	said := new(lockedBuffer)
+	cmd := exec.Command(suite.Node(t), "run.mjs")
+	said := new(Buffer)
 	cmd.Stderr = said
-	p := &player{playing: make(map[string]chan line)}
+	p := &Player{playing: make(map[string]chan line)}
 	var err error
 	if p.stdin, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -124,7 +124,7 @@ func startPlayer(t *testing.T) *player {
 	}()
 	t.Cleanup(func() {
 		_ = p.stdin.Close()
-		kill := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+		kill := time.AfterFunc(Patience, func() { _ = cmd.Process.Kill() })
 		defer kill.Stop()
 		<-done
 		if err := cmd.Wait(); err != nil {
@@ -135,7 +135,7 @@ func startPlayer(t *testing.T) *player {
 		}
 	})
 	select {
-	case p.scenarios = <-begun:
+	case p.Scenarios = <-begun:
 	case <-done:
 		t.Fatal("run.mjs ended before it began")
 	}
@@ -143,7 +143,7 @@ func startPlayer(t *testing.T) *player {
 }
 
 // end answers everybody who still waits.
-func (p *player) end() {
+func (p *Player) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dead = true
@@ -153,7 +153,7 @@ func (p *player) end() {
 	}
 }
 
-func (p *player) tell(what map[string]any) error {
+func (p *Player) tell(what map[string]any) error {
 	text, err := json.Marshal(what)
 	if err != nil {
 		return err
@@ -164,9 +164,9 @@ func (p *player) tell(what map[string]any) error {
 	return err
 }
 
-// play begins a scenario, and returns a channel that tells how it ended. What the
+// Play begins a scenario, and returns a channel that tells how it ended. What the
 // scenario asks for, do does.
-func (p *player) play(name string, given map[string]any, do func(ask string) (answer string, err error)) <-chan error {
+func (p *Player) Play(name string, given map[string]any, do func(ask string) (answer string, err error)) <-chan error {
 	played, lines := make(chan error, 1), make(chan line, 16)
 	p.mu.Lock()
 	dead := p.dead

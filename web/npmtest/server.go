@@ -1,8 +1,7 @@
-package sdk_test
+package npmtest
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,10 +16,6 @@ import (
 	"time"
 )
 
-// patience is how long a test waits before it says that nothing came. Nothing
-// is measured by it.
-const patience = 2 * time.Minute
-
 // command is the built command, which all tests share.
 var command struct {
 	once sync.Once
@@ -29,23 +24,12 @@ var command struct {
 	err  error
 }
 
-// cleaned removes the command after the tests.
-type cleaned struct{ tests interface{ Run() int } }
-
-func (c cleaned) Run() int {
-	code := c.tests.Run()
-	if command.dir != "" {
-		_ = os.RemoveAll(command.dir)
-	}
-	return code
-}
-
-// usher builds the command, once. Whether it has to be built again and the tests
-// to be run again is decided by the go command: it notes which files a test looks
-// at, and these are all that matter.
-func usher() (string, error) {
+// Usher builds the command, once, and returns its path. Whether it has to be built
+// again and the tests to be run again is decided by the go command: it notes which
+// files a test looks at, and these are all that matter.
+func Usher() (string, error) {
 	command.once.Do(func() {
-		root := filepath.Join("..", "..", "..")
+		root := filepath.Join("..", "..", "..") // from the folder of a suite
 		command.err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			switch {
 			case err != nil:
@@ -64,7 +48,7 @@ func usher() (string, error) {
 		if command.err != nil {
 			return
 		}
-		if command.dir, command.err = os.MkdirTemp("", "usher-liveblocks-sdk-"); command.err != nil {
+		if command.dir, command.err = os.MkdirTemp("", "usher-npmtest-"); command.err != nil {
 			return
 		}
 		command.path = filepath.Join(command.dir, "usher")
@@ -79,23 +63,24 @@ func usher() (string, error) {
 	return command.path, command.err
 }
 
-// A server is usher for development, in a process of its own.
-type server struct {
-	addr string // HOST:PORT
+// A Server is usher for development, in a process of its own.
+type Server struct {
+	Addr string // HOST:PORT
 	cmd  *exec.Cmd
-	log  *lockedBuffer
+	log  *Buffer
 	done chan struct{} // closed when the process has ended, and all is read
 }
 
-func (s *server) url() string { return "http://" + s.addr }
+// URL is where the server is.
+func (s *Server) URL() string { return "http://" + s.Addr }
 
 var listening = regexp.MustCompile(`msg=listening.* addr=(\S+)`)
 
-// start starts a server whose durable state is in a folder: one for development,
+// Start starts a server whose durable state is in a folder: one for development,
 // unless a configuration is given. It ends with the test, and has logged no token
 // and no secret.
-func start(t *testing.T, data string, args ...string) (*server, error) {
-	path, err := usher()
+func (suite Suite) Start(t testing.TB, data string, args ...string) (*Server, error) {
+	path, err := Usher()
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +95,7 @@ func start(t *testing.T, data string, args ...string) (*server, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	s := &server{cmd: cmd, log: new(lockedBuffer), done: make(chan struct{})}
+	s := &Server{cmd: cmd, log: new(Buffer), done: make(chan struct{})}
 	addr := make(chan string, 1)
 	go func() { // ends with the process's output
 		defer close(s.done)
@@ -130,11 +115,11 @@ func start(t *testing.T, data string, args ...string) (*server, error) {
 		}
 	}()
 	t.Cleanup(func() {
-		if err := s.stop(); err != nil {
+		if err := s.Stop(); err != nil {
 			t.Error(err)
 		}
 		log := s.log.String()
-		for _, secret := range []string{"eyJ", "tok=", "sk_dev", projectSecret} {
+		for _, secret := range suite.Secrets {
 			if i := strings.Index(log, secret); i >= 0 {
 				t.Errorf("the log holds %q: …%s…", secret, log[max(0, i-200):min(len(log), i+100)])
 			}
@@ -145,10 +130,10 @@ func start(t *testing.T, data string, args ...string) (*server, error) {
 			t.Logf("the end of the server's log:\n%s", log[max(0, len(log)-10000):])
 		}
 	})
-	watchdog := time.NewTimer(patience)
+	watchdog := time.NewTimer(Patience)
 	defer watchdog.Stop()
 	select {
-	case s.addr = <-addr:
+	case s.Addr = <-addr:
 		return s, nil
 	case <-s.done:
 		return nil, fmt.Errorf("the server has ended:\n%s", s.log)
@@ -157,50 +142,34 @@ func start(t *testing.T, data string, args ...string) (*server, error) {
 	}
 }
 
-func startServer(t *testing.T, data string, args ...string) *server {
+// Server starts a server as [Suite.Start] does, or fails the test.
+func (suite Suite) Server(t testing.TB, data string, args ...string) *Server {
 	t.Helper()
-	s, err := start(t, data, args...)
+	s, err := suite.Start(t, data, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// kill ends the process as kill -9 does.
-func (s *server) kill() {
+// Kill ends the process as kill -9 does.
+func (s *Server) Kill() {
 	_ = s.cmd.Process.Kill()
 	<-s.done
 	_ = s.cmd.Wait() // was killed, and says so
 }
 
-// stop ends the process in good order, unless it has ended.
-func (s *server) stop() error {
+// Stop ends the process in good order, unless it has ended.
+func (s *Server) Stop() error {
 	if s.cmd.ProcessState != nil {
 		return nil
 	}
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	watchdog := time.AfterFunc(patience, func() { _ = s.cmd.Process.Signal(syscall.SIGQUIT) })
+	watchdog := time.AfterFunc(Patience, func() { _ = s.cmd.Process.Signal(syscall.SIGQUIT) })
 	defer watchdog.Stop()
 	<-s.done
 	if err := s.cmd.Wait(); err != nil {
 		return fmt.Errorf("the server: %w", err)
 	}
 	return nil
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
