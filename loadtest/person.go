@@ -126,7 +126,7 @@ func (p *person) text(b []byte) {
 	case "joined":
 		reliable = false
 		p.welcome(b)
-	case "pong", "presence", "reconnect":
+	case "waiting", "pong", "presence", "sessionData", "reconnect":
 		reliable = false
 	case "trackPublished", "trackUnpublished", "trackMuted", "roomUpdated":
 		if seq, ok := numberField(b, fieldSeq); ok {

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -92,17 +93,45 @@ type liveblocksConfig struct {
 }
 
 type dailyConfig struct {
-	DomainName   string   `yaml:"domain_name"`
-	DomainID     string   `yaml:"domain_id"` // a UUID
-	APIKeys      []secret `yaml:"api_keys"`
-	StrictTokens *bool    `yaml:"strict_tokens"` // unknown properties of a token are errors; default true
-	RequireExp   bool     `yaml:"require_exp"`   // refuse tokens without exp
-	RequireRoom  bool     `yaml:"require_room"`  // refuse tokens that name no room
+	DomainName string `yaml:"domain_name"` // acme of acme.daily.co
+	DomainID   string `yaml:"domain_id"`   // a UUID: the claim d of tokens
+
+	// APIKeys are what the application's backend calls with, and signs tokens with
+	// itself. The tokens of a key that is taken out of the list are refused from then on.
+	APIKeys []secret `yaml:"api_keys"`
+
+	// TokenSecret signs the tokens that backends ask for, and refreshed ones. Without
+	// it the server makes one for the project and keeps it in the store.
+	TokenSecret secret `yaml:"token_secret"`
+
+	// StrictTokens is whether a token that does not hold is refused also in a public
+	// room, which takes people without any; default true. False is Daily's behaviour:
+	// they come in as if they had none.
+	StrictTokens *bool `yaml:"strict_tokens"`
+
+	RequireExp  bool `yaml:"require_exp"`  // refuse tokens without exp, which hold for ever
+	RequireRoom bool `yaml:"require_room"` // refuse tokens that name no room, which open all
+
+	// EndSessions is whether taking an API key out of the list also ends the sessions
+	// of its tokens. Else they go on.
+	EndSessions bool `yaml:"end_sessions"`
+
+	RateLimits bool `yaml:"rate_limits"` // those of Daily's REST API; default: none
+
+	// RoomURL begins the addresses of rooms that the API tells, as
+	// https://acme.example.com; the name of the room follows. Default
+	// https://DOMAIN.daily.co, as with Daily, which is not this server; with --dev
+	// the server's own address.
+	RoomURL string `yaml:"room_url"`
 }
 
 func (d dailyConfig) configured() bool {
-	return d.DomainName != "" || d.DomainID != "" || len(d.APIKeys) > 0
+	return d.DomainName != "" || d.DomainID != "" || len(d.APIKeys) > 0 || len(d.TokenSecret) > 0 || d.StrictTokens != nil ||
+		d.RequireExp || d.RequireRoom || d.EndSessions || d.RateLimits || d.RoomURL != ""
 }
+
+// strictTokens is what holds, said or not.
+func (d dailyConfig) strictTokens() bool { return d.StrictTokens == nil || *d.StrictTokens }
 
 func (l liveblocksConfig) configured() bool {
 	return len(l.SecretKey) > 0 || l.PublicKey != "" || len(l.TokenSecret) > 0 || l.ReadersBroadcast != nil || l.AutoCreate != nil
@@ -239,7 +268,10 @@ const (
 	devLiveblocksPublic = "pk_dev_public"
 	// Fixed, so that pages that are open come back after the server was started
 	// again, with the token they have.
-	devTokenSecret = "liveblocks_dev_token_secret"
+	devTokenSecret      = "liveblocks_dev_token_secret"
+	devDailyTokenSecret = "daily_dev_token_secret"
+
+	devDailyKey = "daily_dev_secret"
 )
 
 // devConfig returns the settings of --dev: the defaults, open to every page,
@@ -260,7 +292,7 @@ func devConfig() *config {
 		Daily: dailyConfig{
 			DomainName: devProject,
 			DomainID:   "00000000-0000-4000-8000-000000000001",
-			APIKeys:    []secret{secret("daily_dev_secret")},
+			APIKeys:    []secret{secret(devDailyKey)}, TokenSecret: secret(devDailyTokenSecret),
 		},
 	}}
 	return c
@@ -296,20 +328,13 @@ func (c *config) publicKeys() []string {
 		if string(p.Liveblocks.SecretKey) == sampleSecretKey {
 			ids = append(ids, p.Name+".liveblocks.secret_key")
 		}
-	}
-	return ids
-}
-
-// later names the configured features that this version reads and does not have.
-func (c *config) later() []string {
-	var names []string
-	for _, p := range c.Projects {
-		if p.Daily.configured() {
-			names = append(names, "daily")
+		for i, key := range p.Daily.APIKeys {
+			if string(key) == sampleSecret {
+				ids = append(ids, fmt.Sprintf("%s.daily.api_keys[%d]", p.Name, i))
+			}
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return ids
 }
 
 // webhooks returns the webhooks of each project.

@@ -247,8 +247,11 @@ func (p *problems) daily(at string, d dailyConfig, dev bool) {
 	if !d.configured() {
 		return
 	}
-	if d.DomainName == "" {
+	switch {
+	case d.DomainName == "":
 		p.add(at+"domain_name", "is missing")
+	case !domainName.MatchString(d.DomainName): // it may be a secret by mistake
+		p.add(at+"domain_name", "has other characters than letters, digits and -; of acme.daily.co it is acme")
 	}
 	if !uuid.MatchString(d.DomainID) {
 		p.add(at+"domain_id", "is not a UUID in lower case")
@@ -259,7 +262,16 @@ func (p *problems) daily(at string, d dailyConfig, dev bool) {
 	for i, key := range d.APIKeys {
 		p.secret(fmt.Sprintf("%sapi_keys[%d]", at, i), key, dev)
 	}
+	if len(d.TokenSecret) > 0 {
+		p.secret(at+"token_secret", d.TokenSecret, dev)
+	}
+	if d.RoomURL != "" && (d.RoomURL == "*" || !validOrigin(d.RoomURL)) {
+		p.add(at+"room_url", "is not an address without a path; write it like https://acme.example.com")
+	}
 }
+
+// domainName is what can be the name of a domain of Daily's.
+var domainName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)
 
 // sharedSecrets checks that the secrets that name their project by themselves,
 // as REST APIs take them, are not those of two. What signs tokens is none of
@@ -276,6 +288,7 @@ func (p *problems) sharedSecrets(projects []projectConfig) {
 	for i, project := range projects {
 		claim(fmt.Sprintf("projects[%d].liveblocks.secret_key", i), project.Liveblocks.SecretKey)
 		claim(fmt.Sprintf("projects[%d].liveblocks.token_secret", i), project.Liveblocks.TokenSecret)
+		claim(fmt.Sprintf("projects[%d].daily.token_secret", i), project.Daily.TokenSecret)
 		for j, key := range project.Daily.APIKeys {
 			claim(fmt.Sprintf("projects[%d].daily.api_keys[%d]", i, j), key)
 		}

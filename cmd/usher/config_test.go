@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"usher/auth"
+	"usher/auth/daily"
 	"usher/auth/livekit"
 )
 
@@ -31,9 +33,13 @@ projects:
       domain_name: acme
       domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbb
       api_keys: ["0123456789abcdef0123456789abcdeh"]
+      token_secret: 0123456789abcdef0123456789abcdej
       strict_tokens: false
       require_exp: true
       require_room: true
+      end_sessions: true
+      rate_limits: true
+      room_url: https://acme.example.com
     webhooks:
       - url: https://example.com/hook
         api_key: APIz
@@ -88,7 +94,9 @@ func TestConfigKeys(t *testing.T) {
 			Daily: dailyConfig{
 				DomainName: "acme", DomainID: "25df5057-ef0d-4d97-bde6-0cf287276cbb",
 				APIKeys:      []secret{secret("0123456789abcdef0123456789abcdeh")},
-				StrictTokens: new(bool), RequireExp: true, RequireRoom: true,
+				TokenSecret:  secret("0123456789abcdef0123456789abcdej"),
+				StrictTokens: new(bool), RequireExp: true, RequireRoom: true, EndSessions: true, RateLimits: true,
+				RoomURL: "https://acme.example.com",
 			},
 			Webhooks: []webhookConfig{{URL: "https://example.com/hook", APIKey: "APIz", StandardSecret: secret("whsec_c2VjcmV0"), ExtraEvents: true,
 				Include: []string{"room_started", "tokens_revoked"}, Exclude: []string{"track_published"}, MaxAge: duration(time.Hour)}},
@@ -104,11 +112,17 @@ func TestConfigKeys(t *testing.T) {
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
-	if got, want := c.later(), []string{"daily"}; !reflect.DeepEqual(got, want) {
-		t.Errorf("later: got %v, want %v", got, want)
+	wantDomains := []daily.Domain{{Project: "acme", Name: "acme", ID: "25df5057-ef0d-4d97-bde6-0cf287276cbb",
+		APIKeys: []auth.Secret{auth.Secret("0123456789abcdef0123456789abcdeh")}, TokenSecret: auth.Secret("0123456789abcdef0123456789abcdej"),
+		RequireExpiry: true, RequireRoom: true, EndSessions: true, RateLimits: true}}
+	if got := c.domains(nil); !reflect.DeepEqual(got, wantDomains) {
+		t.Errorf("Daily's domains: got %+v, want %+v", got, wantDomains)
+	}
+	if got := c.roomURLs(); got["acme"] != "https://acme.example.com" {
+		t.Errorf("addresses of rooms: got %v", got)
 	}
 	door := c.liveblocks(nil)
-	keys, err := c.keys(door)
+	keys, err := c.keys(door, daily.NewDomains(c.domains(nil)).Keys())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +182,7 @@ func TestSampleConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := c.publicKeys(), []string{"APIacme", "acme.liveblocks.secret_key"}; !reflect.DeepEqual(got, want) {
+	if got, want := c.publicKeys(), []string{"APIacme", "acme.liveblocks.secret_key", "acme.daily.api_keys[0]"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("public keys: got %v, want %v", got, want)
 	}
 	c.Projects, c.Origins = nil, nil // the sample's origins are an empty list
@@ -188,7 +202,7 @@ func TestDevConfig(t *testing.T) {
 	p := c.Projects[0]
 	if p.Name != "dev" || p.LiveKit.Keys[0].ID != "devkey" || string(p.LiveKit.Keys[0].Secret) != "secret" ||
 		string(p.Liveblocks.SecretKey) != "sk_dev_secret" || p.Liveblocks.PublicKey != "pk_dev_public" || !p.Liveblocks.readersBroadcast() || !p.Liveblocks.autoCreate() ||
-		p.Daily.DomainName != "dev" || string(p.Daily.APIKeys[0]) != "daily_dev_secret" ||
+		p.Daily.DomainName != "dev" || string(p.Daily.APIKeys[0]) != "daily_dev_secret" || !p.Daily.strictTokens() ||
 		p.Daily.DomainID != "00000000-0000-4000-8000-000000000001" {
 		t.Errorf("the project of --dev is not as promised: %+v", p)
 	}
@@ -255,6 +269,12 @@ func TestConfigMistakes(t *testing.T) {
 		"no sk":                 {"projects:\n  - name: a\n    liveblocks: { secret_key: " + goodSecret + " }\n", "FILE line 3: projects[0].liveblocks.secret_key: does not begin with sk_"},
 		"short daily key":       {"projects:\n  - name: a\n    daily: { domain_name: a, domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbb, api_keys: [12b45] }\n", "FILE line 3: projects[0].daily.api_keys[0]: the secret is " + tooShort},
 		"domain id":             {"projects:\n  - name: a\n    daily: { domain_name: a, domain_id: x, api_keys: [" + goodSecret + "] }\n", `FILE line 3: projects[0].daily.domain_id: is not a UUID in lower case`},
+		"domain name":           {daily1 + "daily: { domain_name: a.daily.co, domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbb, api_keys: [" + goodSecret + "] }\n", `FILE line 3: projects[0].daily.domain_name: has other characters than letters, digits and -; of acme.daily.co it is acme`},
+		"daily, only a switch":  {daily1 + "daily: { require_exp: true }\n", "FILE line 3: projects[0].daily.domain_name: is missing\nFILE line 3: projects[0].daily.domain_id: is not a UUID in lower case\nFILE line 3: projects[0].daily.api_keys: there is none"},
+		"daily token secret":    {daily1 + "daily: { domain_name: a, domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbb, api_keys: [" + goodSecret + "], token_secret: 12b45 }\n", "FILE line 3: projects[0].daily.token_secret: the secret is " + tooShort},
+		"an API key signs":      {daily1 + "daily: { domain_name: a, domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbb, api_keys: [" + goodSecret + "], token_secret: " + goodSecret + " }\n", "FILE line 3: projects[0].daily.api_keys[0]: is the same secret as projects[0].daily.token_secret"},
+		"address of rooms":      {daily1 + "daily: { domain_name: a, domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbb, api_keys: [" + goodSecret + "], room_url: https://x.example/rooms }\n", "FILE line 3: projects[0].daily.room_url: is not an address without a path; write it like https://acme.example.com"},
+		"same API key":          {daily1 + "daily: { domain_name: a, domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbb, api_keys: [" + goodSecret + ", " + goodSecret + "] }\n", "FILE line 3: projects[0].daily.api_keys[1]: is the same secret as projects[0].daily.api_keys[0]"},
 		"no name":               {"projects:\n  - livekit: {}\n", "FILE line 2: projects[0].name: the project has no name"},
 		"same name":             {project + "  - name: acme\n", `FILE line 5: projects[1].name: there is another project "acme"`},
 		"same key":              {project + "  - name: b\n    livekit: { keys: { APIacme: \"" + goodSecret + "\" } }\n", `FILE line 6: projects[1].livekit.keys.APIacme: this key is in project "acme" already; it belongs to one project`},
@@ -292,6 +312,8 @@ func TestConfigMistakes(t *testing.T) {
 	}
 }
 
+const daily1 = "projects:\n  - name: a\n    "
+
 const twoLiveblocks = `  - name: b
     liveblocks: { secret_key: sk_0123456789abcdef0123456789abcde1, public_key: pk_x }
   - name: c
@@ -318,7 +340,7 @@ func TestMisplacedSecrets(t *testing.T) {
 		"token_secret":                    {one + "liveblocks: { secret_key: pk_x, token_secret: SECRET }\n  - name: b\n    liveblocks: { secret_key: pk_x, token_secret: SECRET }\n", nil},
 		"secret_key, an odd one":          {one + "liveblocks: { secret_key: sk_/SECRET }\n", nil},
 		"domain_id":                       {one + "daily: { domain_name: a, domain_id: SECRET, api_keys: [" + goodSecret + "] }\n", []string{"FILE line 3: projects[0].daily.domain_id: is not a UUID in lower case"}},
-		"domain_name, twice":              {one + "daily: { domain_name: SECRET, domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbb, api_keys: [" + goodSecret + "] }\n  - name: b\n    daily: { domain_name: SECRET, domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbc, api_keys: [" + goodSecret + "x] }\n", []string{"FILE line 5: projects[1].daily.domain_name: this domain is in project \"a\" already; it belongs to one project"}},
+		"domain_name, twice":              {one + "daily: { domain_name: SECRET, domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbb, api_keys: [" + goodSecret + "] }\n  - name: b\n    daily: { domain_name: SECRET, domain_id: 25df5057-ef0d-4d97-bde6-0cf287276cbc, api_keys: [" + goodSecret + "x] }\n", nil},
 		"revoked_keys":                    {one + "livekit: { keys: { SECRET: " + goodSecret + " }, revoked_keys: [SECRET] }\n", []string{"FILE line 3: projects[0].livekit.revoked_keys[0]: this key is revoked here and listed as a key of project \"a\""}},
 		"an unknown key":                  {one + "livekit:\n      keys: { APIb: " + goodSecret + " }\n      SECRET: x\n", []string{"FILE line 5: unknown key, which is not shown as it may be a secret"}},
 		"an unknown key at the top":       {"SECRET: x\n", []string{"FILE line 1: unknown key, which is not shown as it may be a secret"}},

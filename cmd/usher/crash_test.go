@@ -80,8 +80,11 @@ func (v *victim) api() *apiFlags {
 type visit struct {
 	ws        *websocket.Conn
 	refreshed string // the first refreshed token
+	self      person
 	may       rights
+	newer     chan string   // the first of the refreshed tokens that come later
 	ended     chan struct{} // closed when nothing more comes
+	end       error         // how, then
 }
 
 // A refusedError is a close code in answer to a join.
@@ -100,7 +103,7 @@ func (v *victim) enter(token string) (*visit, error) {
 		return nil, err
 	}
 	ws.SetReadLimit(-1)
-	in := &visit{ws: ws, ended: make(chan struct{})}
+	in := &visit{ws: ws, newer: make(chan string, 1), ended: make(chan struct{})}
 	if err := ws.Write(ctx, websocket.MessageText, encode(wire.Message{Type: "join", Token: token})); err != nil {
 		_ = ws.CloseNow()
 		return nil, err
@@ -124,15 +127,24 @@ func (v *victim) enter(token string) (*visit, error) {
 			return nil, err
 		}
 		if m.Type == "joined" {
-			in.may = m.Self.Permissions
+			in.self, in.may = m.Self, m.Self.Permissions
 		}
 		in.refreshed = m.Token
 	}
 	go func() { // ends with the connection
 		defer close(in.ended)
 		for {
-			if _, _, err := ws.Read(context.Background()); err != nil {
+			var m struct{ Type, Token string }
+			_, text, err := ws.Read(context.Background())
+			if err != nil {
+				in.end = err
 				return
+			}
+			if json.Unmarshal(text, &m) == nil && m.Type == "refreshToken" {
+				select {
+				case in.newer <- m.Token:
+				default:
+				}
 			}
 		}
 	}()
@@ -306,7 +318,7 @@ func (d *diarist) stepWard(ctx context.Context, api *apiFlags) bool {
 	grant := administers(d.home())
 	var err error
 	if d.random.IntN(2) == 0 { // all of it, in LiveKit's way
-		next := rights{d.random.IntN(2) == 0, nil, d.random.IntN(2) == 0, d.random.IntN(2) == 0, d.random.IntN(2) == 0, false, nil}
+		next := rights{CanPublish: d.random.IntN(2) == 0, CanPublishData: d.random.IntN(2) == 0, CanSubscribe: d.random.IntN(2) == 0, CanUpdateOwnMetadata: d.random.IntN(2) == 0}
 		w.may.try(digits(next))
 		_, err = api.call(ctx, grant, "UpdateParticipant", map[string]any{"room": d.home(), "identity": w.identity, "permission": permissionInfo{
 			CanPublish: next.CanPublish, CanPublishData: next.CanPublishData, CanSubscribe: next.CanSubscribe, CanUpdateMetadata: next.CanUpdateOwnMetadata,

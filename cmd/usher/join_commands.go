@@ -38,6 +38,9 @@ func init() { // a plain initializer would refer to itself through /help
 		"/promote":  {"/promote IDENTITY", "let somebody publish and send data", promotion(true)},
 		"/demote":   {"/demote IDENTITY", "let somebody only watch", promotion(false)},
 		"/remove":   {"/remove IDENTITY", "put somebody out for good", (*plainFace).remove},
+		"/eject":    {"/eject IDENTITY", "put somebody out; their tokens stay good", (*plainFace).eject},
+		"/admit":    {"/admit SID|all", "let in who waits", answering("admitParticipant", "letting in ")},
+		"/deny":     {"/deny SID|all", "send away who waits", answering("denyParticipant", "sending away ")},
 		"/reply":    {"/reply TEXT", "answer the application's last call", (*plainFace).reply},
 		"/leave": {"/leave", "leave the room", func(*plainFace, string) ([]request, error) {
 			return []request{leaveRequest()}, nil
@@ -68,7 +71,7 @@ func (f *plainFace) line(text []byte) []request {
 // of those is told that nothing else tells.
 func (f *plainFace) ask(what string, m wire.Message) []request {
 	f.lastID++
-	f.asked[f.lastID] = errand{what, m.Type == "updateParticipant" || m.Type == "removeParticipant" || m.Type == "rpcReply"}
+	f.asked[f.lastID] = errand{what, m.Type == "updateParticipant" || m.Type == "removeParticipant" || m.Type == "ejectParticipant" || m.Type == "rpcReply"}
 	m.ID = f.lastID
 	return []request{{id: m.ID, text: encode(m)}}
 }
@@ -142,6 +145,35 @@ func (f *plainFace) remove(identity string) ([]request, error) {
 		return nil, fmt.Errorf("who?")
 	}
 	return f.ask("removing "+identity, wire.Message{Type: "removeParticipant", Identity: identity}), nil
+}
+
+func (f *plainFace) eject(identity string) ([]request, error) {
+	if identity == "" {
+		return nil, fmt.Errorf("who?")
+	}
+	return f.ask("ejecting "+identity, wire.Message{Type: "ejectParticipant", Identity: identity}), nil
+}
+
+// answering answers those who wait: one, by sid or by a name that only one has, or all.
+func answering(kind, what string) func(*plainFace, string) ([]request, error) {
+	return func(f *plainFace, who string) ([]request, error) {
+		switch who {
+		case "":
+			return nil, fmt.Errorf("who?")
+		case "all":
+			return f.ask(what+who, wire.Message{Type: kind, All: true}), nil
+		}
+		var found []string
+		for sid, p := range f.lobby {
+			if sid == who || p.Name == who || p.Identity == who {
+				found = append(found, sid)
+			}
+		}
+		if len(found) != 1 {
+			return nil, fmt.Errorf("%d who wait are called %s", len(found), who)
+		}
+		return f.ask(what+who, wire.Message{Type: kind, SID: found[0]}), nil
+	}
 }
 
 func (f *plainFace) reply(text string) ([]request, error) {

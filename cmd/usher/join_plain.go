@@ -24,8 +24,9 @@ type plainFace struct {
 	people map[string]*person // by sid; those that are shown
 	room   string
 	lastID uint64
-	asked  map[uint64]errand // requests without an answer
-	call   string            // the last remote call, until it is answered
+	asked  map[uint64]errand  // requests without an answer
+	lobby  map[string]*person // by sid; those who wait to be let in, when one may do that
+	call   string             // the last remote call, until it is answered
 }
 
 // An errand is what a request is for.
@@ -46,6 +47,7 @@ type person struct {
 	Attributes  map[string]string `json:"attributes"`
 	Permissions rights            `json:"permissions"`
 	Tracks      []*track          `json:"tracks"`
+	EjectAt     int64             `json:"willEjectAt"` // Unix milliseconds; 0: never
 }
 
 type rights struct {
@@ -56,6 +58,7 @@ type rights struct {
 	CanUpdateOwnMetadata bool     `json:"canUpdateOwnMetadata"`
 	Hidden               bool     `json:"hidden"`
 	Admin                []string `json:"admin"`
+	Owner                bool     `json:"owner"`
 }
 
 type track struct {
@@ -73,6 +76,7 @@ func newPlainFace(std *streams) *plainFace {
 		terminal: isTerminal(std.In),
 		people:   map[string]*person{},
 		asked:    map[uint64]errand{},
+		lobby:    map[string]*person{},
 	}
 }
 
@@ -159,6 +163,17 @@ func (f *plainFace) message(m message) {
 	switch m.Type {
 	case "joined", "moved":
 		err = f.joined(m)
+	case "waiting":
+		f.say(change, "* you wait to be let in")
+	case "waitingParticipantJoined", "waitingParticipantLeft":
+		err = f.knocked(m)
+	case "sessionData":
+		var e struct {
+			Data json.RawMessage `json:"data"`
+		}
+		if err = json.Unmarshal(m.text, &e); err == nil {
+			f.say(event, "* the session data: %s", string(e.Data))
+		}
 	case "rpc":
 		err = f.called(m)
 	case "participantJoined", "participantLeft", "participantUpdated", "participants":
@@ -208,6 +223,7 @@ func (f *plainFace) joined(m message) error {
 		} `json:"room"`
 		Self         *person   `json:"self"`
 		Participants []*person `json:"participants"`
+		Waiting      []*person `json:"waiting"`
 	}
 	if err := json.Unmarshal(m.text, &e); err != nil {
 		return err
@@ -241,8 +257,43 @@ func (f *plainFace) joined(m message) error {
 	if !again || moved {
 		f.say(plainInk, "  you may %s", e.Self.Permissions.wordsOf("your", "you"))
 	}
+	if at := ejectWords(e.Self.EjectAt); at != "" && !again {
+		f.say(plainInk, "  you may stay %s", at)
+	}
 	f.roster(e.Room.NumParticipants)
+	f.lobby = map[string]*person{}
+	for _, p := range e.Waiting {
+		f.knocks(p)
+	}
 	return nil
+}
+
+// knocked tells of somebody who waits, or does not any more.
+func (f *plainFace) knocked(m message) error {
+	var e struct {
+		Participant *person `json:"participant"`
+		SID         string  `json:"sid"`
+		Admitted    bool    `json:"admitted"`
+	}
+	if err := json.Unmarshal(m.text, &e); err != nil {
+		return err
+	}
+	if e.Participant != nil {
+		f.knocks(e.Participant)
+		return nil
+	}
+	p := f.lobby[e.SID]
+	delete(f.lobby, e.SID)
+	if p != nil && !e.Admitted { // who is let in joins
+		f.say(event, "* %s does not wait any more", p.title())
+	}
+	return nil
+}
+
+// knocks tells of somebody who waits, again when the name has changed.
+func (f *plainFace) knocks(p *person) {
+	f.lobby[p.SID] = p
+	f.say(change, "* %s waits to be let in: /admit %s or /deny %s", p.title(), p.SID, p.SID)
 }
 
 // roster lists who is here. total counts those that are not listed, too.
@@ -327,6 +378,12 @@ func (f *plainFace) updated(p *person, changed []string) {
 			f.say(with, "* %s metadata: %s", whose, cmp.Or(p.Metadata, "none"))
 		case "attributes":
 			f.say(with, "* %s attributes: %s", whose, pairs(p.Attributes))
+		case "willEjectAt":
+			who, verb := p.title(), "may"
+			if p.SID == f.self {
+				who = "you"
+			}
+			f.say(with, "* %s %s now stay %s", who, verb, cmp.Or(ejectWords(p.EjectAt), "as long as they like"))
 		case "permissions", "permission":
 			f.say(with, "* %s permissions changed: %s", whose, permissionChange(old.Permissions, p.Permissions))
 		case "state":

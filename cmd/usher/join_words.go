@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"usher/session/wire"
 )
@@ -77,6 +78,7 @@ func (r rights) list() []right {
 		{"receive tracks", r.CanSubscribe},
 		{"change its own name and metadata", r.CanUpdateOwnMetadata},
 		{"moderate " + strings.Join(r.Admin, ", "), len(r.Admin) > 0},
+		{"moderate as an owner", r.Owner},
 	}
 }
 
@@ -129,12 +131,23 @@ func permissionChange(old, now rights) string {
 	return strings.Join(parts, ", ")
 }
 
+// ejectWords says until when somebody may stay, or nothing.
+func ejectWords(ms int64) string {
+	if ms == 0 {
+		return ""
+	}
+	return "until " + clock(time.UnixMilli(ms))
+}
+
 // refusalWords says why a request was refused.
 func refusalWords(code, permission, layer, text string) string {
 	switch code {
 	case "not_allowed":
 		if permission == "" {
 			return "still not allowed" // permission and layer were told before
+		}
+		if permission == "lobby" {
+			return "you wait to be let in"
 		}
 		return "not allowed, " + permission + " is missing; " + layerWords(layer)
 	case "not_found":
@@ -216,6 +229,11 @@ var closeWords = map[wire.CloseCode]string{
 	wire.IdentityTaken:     "the identity is in the room already",
 	wire.AccessLost:        "the room's access list lets you in no more",
 	wire.RoomRenamed:       "the room has another name now",
+	wire.TimeLimit:         "your time in the room is over",
+	wire.Ejected:           "an administrator put you out",
+	wire.NotAdmitted:       "you were not let in",
+	wire.RoomNotOpen:       "the room is not open yet",
+	wire.RoomExpired:       "the room is closed: its time is over",
 	wire.ProtocolError:     "the server did not understand how the session was opened",
 	wire.KeyRevoked:        "the key that signed the token was revoked",
 }

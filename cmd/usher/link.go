@@ -90,7 +90,7 @@ type message struct {
 // position counts.
 func (m *message) reliable() bool {
 	switch m.Type {
-	case "joined", "pong", "presence", "reconnect":
+	case "joined", "waiting", "pong", "presence", "sessionData", "reconnect":
 		return false
 	case "data":
 		return m.Reliable == nil || *m.Reliable
@@ -119,11 +119,15 @@ const (
 	dialTimeout  = 10 * time.Second
 	writeTimeout = 10 * time.Second
 	leaveTimeout = 5 * time.Second // for the answer to a leave
-	ackEvery     = 32
-	ackInterval  = 5 * time.Second
-	maxWaiting   = 64 // requests not yet written; above it input is not read
-	firstDelay   = 250 * time.Millisecond
-	maxDelay     = 10 * time.Second
+
+	// waitingPatience is the silence after which a connection is given up whose server
+	// has not said how often it pings: somebody waits to be let in.
+	waitingPatience = 5 * time.Minute
+	ackEvery        = 32
+	ackInterval     = 5 * time.Second
+	maxWaiting      = 64 // requests not yet written; above it input is not read
+	firstDelay      = 250 * time.Millisecond
+	maxDelay        = 10 * time.Second
 )
 
 // run keeps the session until it ends. When ctx does, it leaves. clean says
@@ -301,8 +305,12 @@ func (l *link) converse(ctx context.Context, p *pipe) closing {
 				l.face.notice("the server sent something that is not understood: %v", err)
 				break
 			}
-			if m.Type == "joined" {
+			switch m.Type {
+			case "joined":
 				joined = true
+			case "waiting": // for somebody's answer
+				l.patience = waitingPatience
+				silence.Reset(l.patience)
 			}
 			l.take(m)
 

@@ -1,71 +1,10 @@
 package main
 
 import (
-	"crypto/rand"
-	"fmt"
-	"strings"
-
 	"usher/auth"
 	"usher/auth/liveblocks"
 	"usher/auth/livekit"
-	"usher/room/store"
 )
-
-// tokenSecretPrefix begins the settings in the store that are the secrets which
-// Liveblocks' tokens are signed with; the project follows.
-const tokenSecretPrefix = "liveblocks/secret/"
-
-// tokenSecretBytes is the size of a secret that is made here.
-const tokenSecretBytes = 32
-
-// tokenSecrets is what signs the Liveblocks tokens of projects whose
-// configuration says nothing about it: made once for each, and kept.
-type tokenSecrets map[string]auth.Secret
-
-// loadTokenSecrets reads what was made before.
-func loadTokenSecrets(kept store.Store) (tokenSecrets, error) {
-	secrets := tokenSecrets{}
-	err := store.LoadSettings(kept, func(s store.Setting) error {
-		project, ok := strings.CutPrefix(s.Key, tokenSecretPrefix)
-		if !ok {
-			return nil
-		}
-		if len(s.Value) != tokenSecretBytes {
-			return fmt.Errorf("%w: the setting %q is no secret", store.ErrDamaged, s.Key)
-		}
-		secrets[project] = s.Value
-		return nil
-	})
-	return secrets, err
-}
-
-// complete makes the secrets that c needs and that are not there, and returns when
-// they are durable: no token is signed with one that the next start does not know.
-func (t tokenSecrets) complete(c *config, kept store.Store) error {
-	var (
-		made    = tokenSecrets{}
-		changes []store.Change
-	)
-	for _, p := range c.Projects {
-		if _, ok := t[p.Name]; ok || !p.Liveblocks.configured() || len(p.Liveblocks.TokenSecret) > 0 {
-			continue
-		}
-		secret := make([]byte, tokenSecretBytes)
-		_, _ = rand.Read(secret) // never fails
-		made[p.Name] = secret
-		changes = append(changes, store.Setting{Key: tokenSecretPrefix + p.Name, Value: secret}.Put())
-	}
-	if len(changes) == 0 {
-		return nil
-	}
-	if err := kept.Commit(changes...).Wait(); err != nil {
-		return fmt.Errorf("keeping the secret of Liveblocks tokens: %w", err)
-	}
-	for project, secret := range made {
-		t[project] = secret
-	}
-	return nil
-}
 
 // liveblocks returns the Liveblocks projects of c, with the secrets that sign
 // their tokens where c has none.
@@ -78,7 +17,7 @@ func (c *config) liveblocks(made tokenSecrets) []liveblocks.DoorEntry {
 		}
 		secret := auth.Secret(l.TokenSecret)
 		if len(secret) == 0 {
-			secret = made[p.Name]
+			secret = made[liveblocksSecret+p.Name]
 		}
 		format := liveblocks.New(liveblocks.Config{ReadersBroadcast: l.readersBroadcast(), ExistingOnly: !l.autoCreate()})
 		entries = append(entries, liveblocks.DoorEntry{
@@ -92,9 +31,9 @@ func (c *config) liveblocks(made tokenSecrets) []liveblocks.DoorEntry {
 	return entries
 }
 
-// keys returns the keys in force, those of LiveKit and those that sign for
-// Liveblocks' door, and those revoked.
-func (c *config) keys(door []liveblocks.DoorEntry) (*auth.Keys, error) {
+// keys returns the keys in force, those of LiveKit, those that sign for Liveblocks'
+// door and those of Daily's domains, and those revoked.
+func (c *config) keys(door []liveblocks.DoorEntry, domains []auth.Key) (*auth.Keys, error) {
 	var (
 		keys    []auth.Key
 		revoked []string
@@ -108,5 +47,6 @@ func (c *config) keys(door []liveblocks.DoorEntry) (*auth.Keys, error) {
 	for _, e := range door {
 		keys = append(keys, e.Key)
 	}
+	keys = append(keys, domains...)
 	return auth.NewKeys(keys, revoked)
 }

@@ -202,7 +202,8 @@ func TestTokensOutliveTheProcess(t *testing.T) {
 	if err := kept.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if len(secrets) != 2 || string(secrets["acme"]) == string(secrets["blue"]) || len(secrets["acme"]) != tokenSecretBytes {
+	acme, blue := secrets[liveblocksSecret+"acme"], secrets[liveblocksSecret+"blue"]
+	if len(secrets) != 2 || string(acme) == string(blue) || len(acme) != tokenSecretBytes {
 		t.Errorf("got the secrets of %d projects, want two that differ", len(secrets))
 	}
 	_, exported, _ := usher(t, "", "store", "export", "--data", data)
@@ -211,7 +212,7 @@ func TestTokensOutliveTheProcess(t *testing.T) {
 		t.Errorf("usher store check prints %s", checked)
 	}
 	for what, text := range map[string]string{"the log": logged, "usher store export": exported, "usher store check": checked} {
-		for _, secret := range []string{string(secrets["acme"]), fmt.Sprintf("%x", []byte(secrets["acme"])), base64Of(secrets["acme"]), secretKeyOf("acme"), "eyJ"} {
+		for _, secret := range []string{string(acme), fmt.Sprintf("%x", []byte(acme)), base64Of(acme), secretKeyOf("acme"), "eyJ"} {
 			if strings.Contains(text, secret) {
 				t.Errorf("%s shows a key, a secret or a token: %s", what, text)
 			}
@@ -235,12 +236,12 @@ func TestTokenSecretIsKeptFirst(t *testing.T) {
 	if err := secrets.complete(c, kept); err != nil || len(secrets) != 1 {
 		t.Fatalf("made %d secrets, error %v; want one, for acme", len(secrets), err)
 	}
-	first := string(secrets["acme"])
+	first := string(secrets[liveblocksSecret+"acme"])
 	again, err := loadTokenSecrets(kept)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := again.complete(c, kept); err != nil || string(again["acme"]) != first {
+	if err := again.complete(c, kept); err != nil || string(again[liveblocksSecret+"acme"]) != first {
 		t.Errorf("another secret was made, error %v", err)
 	}
 	if got := c.liveblocks(again)[1].Key.Secret; string(got) != goodSecret {
@@ -262,7 +263,7 @@ func TestDamagedTokenSecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := kept.Commit(store.Setting{Key: tokenSecretPrefix + "acme", Value: []byte("short")}.Put()).Wait(); err != nil {
+	if err := kept.Commit(store.Setting{Key: liveblocksSecret + "acme", Value: []byte("short")}.Put()).Wait(); err != nil {
 		t.Fatal(err)
 	}
 	if err := kept.Close(); err != nil {

@@ -21,6 +21,7 @@ type participantCmd struct {
 	Update  participantUpdate  `cmd:"" help:"Change what a participant may do, its name, metadata or attributes."`
 	Mute    participantMute    `cmd:"" help:"Mute a track of a participant. Only the participant can unmute it."`
 	Move    participantMove    `cmd:"" help:"Take a participant to another room, in the middle of its session."`
+	Limit   participantLimit   `cmd:"" help:"Say until when a participant may stay."`
 	Remove  participantRemove  `cmd:"" help:"Put a participant out; the tokens it has used do not let it in again."`
 	Explain participantExplain `cmd:"" help:"Say why a participant may or may not do each thing: what every layer said, who and when."`
 }
@@ -37,6 +38,8 @@ type participantInfo struct {
 	Permission *permissionInfo   `json:"permission"`
 	JoinedAt   int64             `json:"joined_at,string"` // Unix seconds
 	Tracks     []trackInfo       `json:"tracks"`
+
+	ejectAt time.Time // as usher's own API tells it; zero: never, or not known
 }
 
 type trackInfo struct {
@@ -289,7 +292,8 @@ func (c *participantUpdate) sources() ([]string, error) {
 type nativeParticipant struct {
 	person
 	Kind     string `json:"kind"`
-	JoinedAt int64  `json:"joinedAt"` // Unix milliseconds
+	JoinedAt int64  `json:"joinedAt"`    // Unix milliseconds
+	EjectAt  int64  `json:"willEjectAt"` // the same; 0: never
 }
 
 func (n *nativeParticipant) info() *participantInfo {
@@ -301,6 +305,9 @@ func (n *nativeParticipant) info() *participantInfo {
 			CanPublishData: n.Permissions.CanPublishData, CanPublishSources: n.Permissions.CanPublishSources,
 			Hidden: n.Permissions.Hidden, CanUpdateMetadata: n.Permissions.CanUpdateOwnMetadata,
 		},
+	}
+	if n.EjectAt > 0 {
+		p.ejectAt = time.UnixMilli(n.EjectAt)
 	}
 	for _, t := range n.Tracks {
 		p.Tracks = append(p.Tracks, trackInfo{t.SID, t.Kind, t.Source, t.Name, t.Muted})
@@ -317,6 +324,7 @@ func (p *participantInfo) show(std *streams) error {
 	t.field("state", lower(p.State))
 	t.field("kind", lower(p.Kind))
 	t.field("joined", clock(time.Unix(p.JoinedAt, 0)))
+	t.field("stays until", clock(p.ejectAt))
 	t.field("may", p.Permission.words())
 	t.field("metadata", p.Metadata)
 	if len(p.Attributes) > 0 {

@@ -17,7 +17,7 @@ type participantExplain struct{ personFlags }
 // Help is the long text of --help.
 func (participantExplain) Help() string {
 	return `
-Each line is a right, or several with the same story: whether it is held, which layer decided, and what every layer said, since when and at whose wish. The token is the first layer, or, for somebody with a Liveblocks ID token, the room's access list: defaultAccesses, groupsAccesses.ID, usersAccesses.ID. Live is what server APIs and moderators stated since. A denial that came later wins, and what no layer allows is not permitted. Of somebody who is not in the room what was stated is shown; the rest is for the token to say with which they come. Last come the revocations that keep them out of the room.
+Each line is a right, or several with the same story: whether it is held, which layer decided, and what every layer said, since when and at whose wish. The token is the first layer, or, for somebody with a Liveblocks ID token, the room's access list: defaultAccesses, groupsAccesses.ID, usersAccesses.ID; for somebody with a Daily token or none, what Daily's API said of the domain, of the room, and the token, or owner in place of the last two. Live is what server APIs and moderators stated since. A denial that came later wins, and what no layer allows is not permitted. Of somebody who is not in the room what was stated is shown; the rest is for the token to say with which they come. Last come the revocations that keep them out of the room.
 `
 }
 
@@ -220,6 +220,7 @@ var otherRights = map[string]string{
 	"subscribeMetrics":  "receive metrics",
 	"manageAgents":      "manage agents",
 	"hidden":            "be hidden from the others",
+	"receiveOnlyOwners": "receive from owners only",
 }
 
 // family is a verb for the rights that are about one source each or one thing

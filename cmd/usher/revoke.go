@@ -140,6 +140,7 @@ type revocation struct {
 	Identity string    `json:"identity"`
 	TokenID  string    `json:"tokenId"`
 	KeyID    string    `json:"keyId"`
+	Naming   bool      `json:"naming"`
 	Until    time.Time `json:"until"`
 	Made     time.Time `json:"made"`
 	By       string    `json:"by"`
@@ -154,6 +155,8 @@ func (r *revocation) what() string {
 		return "token " + r.TokenID
 	case r.KeyID != "":
 		return "key " + r.KeyID
+	case r.Naming:
+		return "tokens that name room " + r.Room
 	case r.Identity == "":
 		return "everybody in room " + r.Room
 	case r.Room == "":

@@ -17,6 +17,9 @@ type roomCmd struct {
 	Create   roomCreateCmd   `cmd:"" help:"Make a room that is there before anybody joins it."`
 	Delete   roomDeleteCmd   `cmd:"" help:"End a room and put everybody out. Their tokens stay good."`
 	Metadata roomMetadataCmd `cmd:"" help:"Change the metadata of a room."`
+	Waiting  roomWaiting     `cmd:"" help:"List who waits to be let into a room."`
+	Admit    roomAdmit       `cmd:"" help:"Let people in who wait."`
+	Deny     roomDeny        `cmd:"" help:"Send people away who wait."`
 }
 
 // A roomInfo is a room as the API tells it.
@@ -40,7 +43,7 @@ type roomListCmd struct {
 // Help is the long text of --help.
 func (roomListCmd) Help() string {
 	return `
-Rooms that live: those with people in them, and those that LiveKit's API made. Rooms that Liveblocks' API made are durable and live while somebody is there; GET /v2/rooms lists all of them.
+Rooms that live: those with people in them, and those that LiveKit's API made. Rooms that Liveblocks' or Daily's API made are durable and live while somebody is there; GET /v2/rooms and GET /v1/rooms list all of them.
 `
 }
 

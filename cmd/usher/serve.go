@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"usher/auth"
+	"usher/auth/daily"
 	"usher/auth/livekit"
 	"usher/web"
 )
@@ -86,18 +89,16 @@ func (s *serveCmd) Run(ctx context.Context, std *streams) error {
 		return err
 	}
 	if s.Dev {
+		srv.ownURL = fmt.Sprintf("http%s://%s", srv.scheme(), reachable(srv.clients.Addr()))
 		if !loopback(srv.clients.Addr()) {
 			log.Warn("others can reach a server whose keys everybody knows", "addr", srv.clients.Addr().String())
 		}
-		if err := srv.announce(std.Out); err != nil {
+		if err := srv.announce(ctx, std.Out); err != nil {
 			srv.close()
 			return err
 		}
 	}
 	s.warn(cfg, log)
-	if later := cfg.later(); s.Config != "" && len(later) > 0 {
-		log.Info("configured, but not served by this version", "features", strings.Join(later, " "))
-	}
 
 	// What follows ends when ctx does, or when a listener fails.
 	group, ctx := errgroup.WithContext(ctx)
@@ -121,6 +122,12 @@ func (s *serveCmd) warn(cfg *config, log *slog.Logger) {
 	if ids := cfg.publicKeys(); !s.Dev && len(ids) > 0 {
 		log.Warn("anybody can make tokens for this server: the secret is the sample of the documentation; openssl rand -hex 32 prints a good one",
 			"keys", strings.Join(ids, " "))
+	}
+	if settings := cfg.loose(); !s.Dev && settings != "" {
+		log.Warn("Daily tokens without exp hold for ever, and those without a room open every one; these settings refuse them", "settings", settings)
+	}
+	if settings := cfg.foreignRoomURLs(); !s.Dev && settings != "" {
+		log.Warn("Daily's API tells addresses of rooms that are at daily.co, where this server's rooms are not; these settings say where your pages are", "settings", settings)
 	}
 }
 
@@ -222,18 +229,19 @@ func (s *server) serve(group *errgroup.Group) {
 
 // announce prints where to go and what to say there. Only --dev does: its
 // tokens are worth nothing.
-func (s *server) announce(w io.Writer) error {
+func (s *server) announce(ctx context.Context, w io.Writer) error {
 	const roomName = "demo"
-	validFor := 24 * time.Hour
-	if most := time.Duration(s.cfg.Limits.TokenLife); most > 0 {
-		validFor = min(validFor, most)
-	}
 	project := s.cfg.Projects[0]
-	scheme := map[bool]string{true: "s"}[s.cfg.TLS.Cert != ""]
+	scheme := s.scheme()
 	host := reachable(s.clients.Addr())
+	call, err := s.makeCall(ctx) // first: what is logged of it is not to stand among the lines
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(w, "usher serves for development on http%s://%s\n\n", scheme, host)
 	s.announceLiveblocks(w, scheme, host)
 	if len(project.LiveKit.Keys) == 0 {
+		s.announceDaily(w, scheme, host, call)
 		return nil
 	}
 	key := project.LiveKit.Keys[0]
@@ -250,7 +258,7 @@ func (s *server) announce(w io.Writer) error {
 		who.grant.RoomJoin, who.grant.Room = true, roomName
 		token, err := livekit.Mint(key.ID, auth.Secret(key.Secret), livekit.Claims{
 			Identity: who.identity, Name: who.name, Video: &who.grant,
-		}, validFor, time.Now())
+		}, s.devLife(), time.Now())
 		if err != nil {
 			return err
 		}
@@ -258,6 +266,7 @@ func (s *server) announce(w io.Writer) error {
 		// In the fragment, which browsers send to nobody.
 		fmt.Fprintf(w, "as %s:\n  http%s://%s/%s#token=%s\n\n", who.identity, scheme, host, roomName, url.QueryEscape(token))
 	}
+	s.announceDaily(w, scheme, host, call)
 	// As this program was called, so that the line can be pasted.
 	fmt.Fprintf(w, "in a terminal:\n  %s join --url ws%s://%s --token %s\n\n", os.Args[0], scheme, host, tokens["viewer"])
 	return nil
@@ -275,6 +284,87 @@ func (s *server) announceLiveblocks(w io.Writer, scheme, host string) {
 	}
 	fmt.Fprintf(w, "for Liveblocks' SDKs:\n  baseUrl http%s://%s%s, secret %s, publicApiKey %s\n\n",
 		scheme, host, backend, devLiveblocksSecret, devLiveblocksPublic)
+}
+
+// devCall is a private room of Daily's API where whoever has no token knocks.
+const devCall = "call"
+
+// makeCall makes a room with a lobby to try, as code for Daily's API would, and
+// returns a token of its owner's. It is empty where the first project has not the key
+// that everybody knows.
+func (s *server) makeCall(ctx context.Context) (token string, err error) {
+	project := s.cfg.Projects[0]
+	domain, ok := s.domains.ByProject(project.Name)
+	if !ok || len(project.Daily.APIKeys) == 0 || string(project.Daily.APIKeys[0]) != devDailyKey {
+		return "", nil
+	}
+	properties := fmt.Sprintf(`{"name":%q,"privacy":"private","properties":{"enable_knocking":true}}`, devCall)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "/v1/rooms", strings.NewReader(properties))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Authorization", "Bearer "+devDailyKey)
+	made := reply{header: http.Header{}}
+	s.rest.ServeHTTP(&made, req)
+	if made.status != http.StatusOK && !strings.Contains(made.body.String(), "already exists") {
+		return "", fmt.Errorf("making the room %q: %d %s", devCall, made.status, made.body.String())
+	}
+	claims := fmt.Sprintf(`{"room_name":%q,"user_id":"daily-host","user_name":"Daily host","is_owner":true,"exp":%d}`,
+		devCall, time.Now().Add(s.devLife()).Unix())
+	return daily.Mint(domain, json.RawMessage(claims), time.Now())
+}
+
+// announceDaily prints what code for Daily's API has to be told, and where its room
+// is, when there is a token for it. Other keys than the one that everybody knows are
+// not printed.
+func (s *server) announceDaily(w io.Writer, scheme, host, token string) {
+	if token == "" {
+		return
+	}
+	api := fmt.Sprintf("http%s://%s", scheme, host)
+	if s.operators != nil {
+		api = "http://" + reachable(s.operators.Addr())
+	}
+	fmt.Fprintf(w, "for Daily's REST API:\n  base URL %s/v1, API key %s\n\n", api, devDailyKey)
+	fmt.Fprintf(w, "as Daily host, who lets people in:\n  http%s://%s/%s#token=%s\n\n", scheme, host, devCall, url.QueryEscape(token))
+	fmt.Fprintf(w, "as somebody who knocks there:\n  http%s://%s/%s#name=Guest\n\n", scheme, host, devCall)
+}
+
+// scheme is what makes "http" and "ws" those of the server's address for clients.
+func (s *server) scheme() string {
+	if s.cfg.TLS.Cert != "" {
+		return "s"
+	}
+	return ""
+}
+
+// devLife is how long the tokens of --dev are good.
+func (s *server) devLife() time.Duration {
+	const life = 24 * time.Hour
+	if most := time.Duration(s.cfg.Limits.TokenLife); most > 0 {
+		return min(life, most)
+	}
+	return life
+}
+
+// A reply is the answer to a request that no network was needed for.
+type reply struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (r *reply) Header() http.Header { return r.header }
+
+func (r *reply) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+}
+
+func (r *reply) Write(b []byte) (int, error) {
+	r.WriteHeader(http.StatusOK)
+	return r.body.Write(b)
 }
 
 func yes() *bool {

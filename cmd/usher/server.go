@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"usher/auth"
+	"usher/auth/daily"
 	"usher/auth/liveblocks"
 	"usher/room"
 	"usher/room/store"
@@ -20,6 +22,7 @@ import (
 	liveblocksdialect "usher/session/liveblocks"
 	"usher/web"
 	"usher/web/console"
+	dailyapi "usher/web/daily"
 	"usher/web/demo"
 	liveblocksapi "usher/web/liveblocks"
 	roomservice "usher/web/livekit"
@@ -35,9 +38,15 @@ type server struct {
 
 	verifier *auth.Verifier
 	door     *liveblocks.Door // the keys of Liveblocks' API
+	domains  *daily.Domains   // and those of Daily's
+	rest     http.Handler     // Daily's API
 	secrets  tokenSecrets     // of build and reload, which are not concurrent
+	roomURLs atomic.Pointer[map[string]string]
+	ownURL   string // set before serve; begins the addresses of rooms where no setting does. Empty: Daily's
 	store    store.Store
 	webhooks *webhook.Sender
+	hooks    *dailyapi.Hooks    // those of it that Daily's API made
+	meetings *dailyapi.Meetings // of rooms that Daily's API made
 	rooms    *room.Rooms
 	sessions *session.Server
 	public   *http.Server
@@ -81,7 +90,9 @@ func (s *server) build() error {
 	}
 	door := cfg.liveblocks(s.secrets)
 	s.door = liveblocks.NewDoor(door)
-	keys, err := cfg.keys(door)
+	s.domains = daily.NewDomains(cfg.domains(s.secrets))
+	s.tellRoomURLs(cfg)
+	keys, err := cfg.keys(door, s.domains.Keys())
 	if err != nil {
 		return err
 	}
@@ -91,10 +102,8 @@ func (s *server) build() error {
 	if s.webhooks, err = s.newWebhooks(metrics); err != nil {
 		return err
 	}
-	var observer room.Observer // nil when nobody wants to know
-	if len(cfg.webhooks()) > 0 {
-		observer = s.webhooks
-	}
+	s.hooks = dailyapi.NewHooks(dailyapi.HooksConfig{Sender: s.webhooks, Store: s.store, Served: s.served, Log: log})
+	s.meetings = dailyapi.NewMeetings(s.store, log)
 
 	limits := room.DefaultLimits
 	limits.MetadataBytes = cfg.Limits.MetadataBytes
@@ -115,8 +124,9 @@ func (s *server) build() error {
 		Refresh:           session.Refresher(s.verifier, time.Duration(cfg.Refresh.TTL)),
 		Store:             s.store,
 		TokenLife:         time.Duration(cfg.Limits.TokenLife),
+		RefreshInterval:   time.Duration(cfg.Refresh.Interval),
 		RefreshLife:       time.Duration(cfg.Refresh.TTL),
-		Observer:          observer,
+		Observer:          observers{s.webhooks, s.meetings}, // of Daily's domains, too, that a reload brings
 		Log:               log,
 		Metrics:           metrics,
 	})
@@ -124,7 +134,13 @@ func (s *server) build() error {
 		return err
 	}
 
-	if err := s.webhooks.Start(); err != nil {
+	if err := s.hooks.Load(); err != nil {
+		return err
+	}
+	if err := s.webhooks.Start(); err != nil { // when all that it sends for is known
+		return err
+	}
+	if err := s.meetings.Load(); err != nil {
 		return err
 	}
 
@@ -132,11 +148,13 @@ func (s *server) build() error {
 		Rooms:             s.rooms,
 		Verifier:          s.verifier,
 		PublicKey:         liveblocksdialect.PublicKey(s.door),
+		Anyone:            s.domains.Anyone,
+		Ignores:           s.domains.Ignores,
+		Joined:            (&looseTokens{log: log}).joined,
 		Origins:           cfg.Origins,
 		AnyOrigin:         slices.Contains(cfg.Origins, "*"),
 		MessageBytes:      cfg.Limits.MessageBytes,
 		PingInterval:      time.Duration(cfg.PingInterval),
-		RefreshInterval:   time.Duration(cfg.Refresh.Interval),
 		UnjoinedSockets:   cfg.Limits.UnjoinedSockets,
 		JoinsPerSecond:    float64(cfg.Limits.JoinsPerSecond),
 		MessagesPerSecond: float64(cfg.Limits.MessagesPerSecond),
@@ -147,12 +165,23 @@ func (s *server) build() error {
 		Metrics: metrics,
 	})
 
+	s.rest, err = dailyapi.New(dailyapi.Config{
+		Rooms: s.rooms, Verifier: s.verifier, Domains: s.domains, Store: s.store, Meetings: s.meetings, Webhooks: s.hooks,
+		RoomURL: func(project string) string { return cmp.Or((*s.roomURLs.Load())[project], s.ownURL) },
+		Log:     log,
+	})
+	if err != nil {
+		return err
+	}
+
 	public, admin := web.New(web.Config{
 		Session: s.sessions,
 		Twirp:   roomservice.New(roomservice.Config{Rooms: s.rooms, Verifier: s.verifier, Log: log}),
 		API: api.New(api.Config{
-			Rooms: s.rooms, Verifier: s.verifier, SecretKey: s.door.Secret, PublicKey: s.door.Public, Outbox: s.webhooks.Outbox, Log: log,
+			Rooms: s.rooms, Verifier: s.verifier, SecretKey: s.door.Secret, PublicKey: s.door.Public, DailyKey: s.domainByKey,
+			Outbox: s.webhooks.Outbox, Log: log,
 		}),
+		Daily:            s.rest,
 		Liveblocks:       liveblocksapi.New(liveblocksapi.Config{Rooms: s.rooms, Door: s.door, TokenLife: time.Duration(cfg.Limits.TokenLife), Log: log}),
 		LiveblocksClient: liveblocksapi.Client(),
 		Pages:            demo.Handler(),
@@ -176,9 +205,8 @@ func (s *server) reload(next *config) error {
 	if err := s.secrets.complete(next, s.store); err != nil {
 		return err
 	}
-	door := next.liveblocks(s.secrets)
-	keys, err := next.keys(door)
-	if err != nil {
+	door, domains := next.liveblocks(s.secrets), next.domains(s.secrets)
+	if _, err := next.keys(door, daily.NewDomains(domains).Keys()); err != nil {
 		return err
 	}
 	// The certificate is the last thing that can fail, so that a mistake
@@ -188,13 +216,25 @@ func (s *server) reload(next *config) error {
 			return err
 		}
 	}
-	s.verifier.SetKeys(keys)
+	s.domains.Set(domains)
+	keys, err := next.keys(door, s.domains.Keys())
+	if err != nil {
+		return err
+	}
+	s.verifier.SetKeys(keys.After(s.verifier.Keys()))
+	s.tellRoomURLs(next)
 	s.door.Set(door)
 	s.sessions.KeysChanged()
 	if names := s.cfg.needsRestart(next); len(names) > 0 {
 		s.log.Warn("some changes take effect with the next start only", "keys", names)
 	}
 	return nil
+}
+
+// tellRoomURLs takes over what begins the addresses of rooms in Daily's API.
+func (s *server) tellRoomURLs(c *config) {
+	urls := c.roomURLs()
+	s.roomURLs.Store(&urls)
 }
 
 // close releases what assemble and listen made. It may follow a stop.
@@ -210,12 +250,18 @@ func (s *server) close() {
 	if s.rooms != nil {
 		s.rooms.Close()
 	}
-	if s.webhooks != nil { // after the rooms: they tell who left
+	if s.meetings != nil { // after the rooms: they tell who left
+		s.meetings.Close()
+	}
+	if s.webhooks != nil { // the same
 		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 		defer cancel()
 		if err := s.webhooks.Stop(ctx); err != nil {
 			s.log.Warn("some webhook events wait for the next start", "error", err)
 		}
+	}
+	if s.hooks != nil {
+		s.hooks.Close()
 	}
 	if s.store != nil {
 		if err := s.store.Close(); err != nil {

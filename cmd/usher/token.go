@@ -31,6 +31,12 @@ type tokenKey struct {
 	APISecret string `name:"api-secret" env:"USHER_API_SECRET" placeholder:"SECRET" help:"Its secret. Others on this machine can read the command line, but not the environment."`
 }
 
+// anyKey is the key to sign or check a token of any kind with.
+type anyKey struct {
+	tokenKey
+	DomainID string `name:"domain-id" env:"USHER_DAILY_DOMAIN_ID" placeholder:"UUID" help:"Id of the Daily domain that a Daily token is of. Its API key is --api-key, and its own secret."`
+}
+
 // complete reports what is missing to sign with the key.
 func (k *tokenKey) complete() error {
 	if k.APIKey != "" && k.APISecret != "" {
@@ -41,7 +47,9 @@ func (k *tokenKey) complete() error {
 }
 
 type tokenCreateCmd struct {
-	tokenKey
+	anyKey
+
+	Daily bool `help:"Make a Daily meeting token in place of a LiveKit token (needs --domain-id)."`
 
 	Identity string `short:"i" placeholder:"IDENTITY" help:"Who the holder is. One identity is one person: joining again replaces the first."`
 	Name     string `short:"n" placeholder:"NAME" help:"Name that the others see."`
@@ -70,7 +78,7 @@ type tokenCreateCmd struct {
 	NotBefore time.Time     `name:"nbf" format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"From when the token lets in, as 2026-01-02T15:04:05Z."`
 	TokenID   string        `placeholder:"ID" help:"Id of the token (jti), by which it can be revoked."`
 
-	Grant      string `placeholder:"JSON" help:"More of the video grant, as {\"canManageAgentSession\":true}. It comes before the flags."`
+	Grant      string `placeholder:"JSON" help:"More of the video grant, as {\"canManageAgentSession\":true}; with --daily more properties. It comes before the flags."`
 	RoomConfig string `placeholder:"JSON" help:"Settings of the room if this join makes it, as {\"maxParticipants\":10}."`
 	RoomPreset string `hidden:""`
 	Verbose    bool   `short:"v" help:"Say on standard error what was made, as is done when the output is a terminal."`
@@ -79,16 +87,28 @@ type tokenCreateCmd struct {
 // Help is the long text of --help.
 func (tokenCreateCmd) Help() string {
 	return `
-Prints a LiveKit token and nothing else, so that TOKEN=$(usher token create …) works. Liveblocks tokens come from a server: POST /v2/identify-user and /v2/authorize-user. What is not given is left out of the token, and the server decides. The flags are those of LiveKit's CLI, but for the time a token holds: there it is 5 minutes when not given, here 6 hours as in LiveKit's SDKs.
+Prints a LiveKit token, or with --daily a Daily meeting token, and nothing else, so that TOKEN=$(usher token create …) works. Liveblocks tokens come from a server: POST /v2/identify-user and /v2/authorize-user. What is not given is left out of the token, and the server decides. The flags are those of LiveKit's CLI, but for the time a token holds: there it is 5 minutes when not given, here 6 hours as in LiveKit's SDKs.
 
 	export USHER_API_KEY=devkey USHER_API_SECRET=secret
 	usher token create --join --room lab --identity ada
 	usher token create --join --room lab --identity bob --can-publish=false
 	usher token create --admin --room lab
+
+With --daily --admin makes an owner, and --grant has properties of a meeting token, as {"knocking":true}. Daily's exp bars nobody who has entered; {"exp":null} leaves it out.
+
+	usher token create --daily --api-key daily_dev_secret --domain-id 00000000-0000-4000-8000-000000000001 --room lab --identity ada
 `
 }
 
 func (c *tokenCreateCmd) Run(_ context.Context, std *streams) error {
+	now := time.Now()
+	if c.Daily {
+		token, err := c.mintDaily(now)
+		if err != nil {
+			return err
+		}
+		return c.print(std, token, now)
+	}
 	if err := c.complete(); err != nil {
 		return err
 	}
@@ -96,7 +116,6 @@ func (c *tokenCreateCmd) Run(_ context.Context, std *streams) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
 	token, err := livekit.Mint(c.APIKey, auth.Secret(c.APISecret), *claims, c.ValidFor, now)
 	if err != nil {
 		return fmt.Errorf("making the token: %w", err)
@@ -108,12 +127,17 @@ func (c *tokenCreateCmd) Run(_ context.Context, std *streams) error {
 	if !v.RoomJoin && !v.RoomAdmin && !v.RoomCreate && !v.RoomList {
 		fmt.Fprintln(std.Err, "usher: warning: nobody can join with this token: it was made without --join")
 	}
+	return c.print(std, token, now)
+}
+
+// print shows a token, and what it is good for to somebody who watches.
+func (c *tokenCreateCmd) print(std *streams, token string, now time.Time) error {
 	if c.Verbose || isTerminal(std.Out) {
 		if err := explainToken(std.Err, token, nil, now); err != nil {
 			return err
 		}
 	}
-	_, err = fmt.Fprintln(std.Out, token)
+	_, err := fmt.Fprintln(std.Out, token)
 	return err
 }
 
@@ -232,24 +256,27 @@ func (c *tokenCreateCmd) roomConfig() (json.RawMessage, error) {
 }
 
 type tokenVerifyCmd struct {
-	tokenKey
+	anyKey
 	Token string `arg:"" help:"The token; - reads it from the input."`
 }
 
 // Help is the long text of --help.
 func (tokenVerifyCmd) Help() string {
 	return `
-The exit code is 0 when a server with this key would take the token, to join the room it names or, without roomJoin, for its API; and 1 when not. Only the server knows whether it was revoked. Without --api-key the key that the token names is taken to be yours. The secret of a Liveblocks token is the project's token_secret, if the configuration has one; it tells the key.
+The exit code is 0 when a server with this key would take the token, to join the room it names or, without roomJoin, for its API; and 1 when not. Only the server knows whether it was revoked. Without --api-key the key that the token names is taken to be yours. The secret of a Liveblocks token is the project's token_secret, if the configuration has one; it tells the key. A Daily token is checked with the API key, which is its own secret, or with the domain's token_secret.
 `
 }
 
 func (c *tokenVerifyCmd) Run(_ context.Context, std *streams) error {
-	if c.APISecret == "" {
+	if c.APISecret == "" && c.APIKey == "" {
 		return withHint(usageErrorf("--api-secret is needed, or USHER_API_SECRET"), "usher token explain works without")
 	}
 	token, err := readToken(c.Token, std.In)
 	if err != nil {
 		return err
+	}
+	if c.APISecret == "" && explain.Recognize(token) != explain.DailyToken {
+		return withHint(usageErrorf("--api-secret is needed, or USHER_API_SECRET"), "usher token explain works without")
 	}
 	g, err := c.check(token)
 	if err != nil {
@@ -272,8 +299,12 @@ func (c *tokenVerifyCmd) Run(_ context.Context, std *streams) error {
 
 // check verifies a token with the key. Without an id, the key is the one that
 // the token names.
-func (k *tokenKey) check(token string) (*auth.Grant, error) {
+func (k *anyKey) check(token string) (*auth.Grant, error) {
 	g, err := explain.Read(token)
+	if g != nil && g.Format.NamesKey() == auth.ByDomain {
+		g, _, err := k.checkDaily(token, g)
+		return g, err
+	}
 	id, format := k.APIKey, auth.Format(livekit.Format{})
 	if g != nil {
 		format = g.Format

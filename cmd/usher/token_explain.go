@@ -11,14 +11,14 @@ import (
 )
 
 type tokenExplainCmd struct {
-	tokenKey
+	anyKey
 	Token string `arg:"" help:"The token; - reads it from the input."`
 }
 
 // Help is the long text of --help.
 func (tokenExplainCmd) Help() string {
 	return `
-LiveKit's tokens and Liveblocks' ID and access tokens. Without a secret the signature is not checked, and anybody may have written what is explained. What the holder of a Liveblocks token may do in a room is for the room's access list to say: a server explains that, at /usher/v1/tokens/explain. The exit code is 0 when the token could be read, whatever is wrong with it.
+LiveKit's tokens, Liveblocks' ID and access tokens, and Daily's meeting tokens. Without a secret the signature is not checked, and anybody may have written what is explained. What the holder of a Liveblocks token may do in a room is for the room's access list to say: a server explains that, at /usher/v1/tokens/explain; and so it is with what a Daily token leaves to the room. The exit code is 0 when the token could be read, whatever is wrong with it.
 `
 }
 
@@ -33,13 +33,19 @@ func (c *tokenExplainCmd) Run(_ context.Context, std *streams) error {
 const notHolding = explain.NotHolding
 
 // signature says what a check with the key comes to.
-func (k *tokenKey) signature(token string) []string {
-	if k.APISecret == "" {
+func (k *anyKey) signature(token string) []string {
+	secret := auth.Secret(k.APISecret)
+	var err error
+	switch g, _ := explain.Read(token); {
+	case g != nil && g.Format.NamesKey() == auth.ByDomain && k.APIKey+k.APISecret != "":
+		_, secret, err = k.checkDaily(token, g)
+	case k.APISecret == "":
 		return []string{"not checked, for there is no secret to check it with"}
+	default:
+		_, err = k.check(token)
 	}
-	_, err := k.check(token)
 	lines := []string{explain.Signature(err)}
-	if n := len(k.APISecret); n < auth.MinSecretBytes {
+	if n := len(secret); n > 0 && n < auth.MinSecretBytes {
 		lines = append(lines, fmt.Sprintf("the secret has %d characters; with fewer than %d it can be guessed, and a server takes it with --dev only", n, auth.MinSecretBytes))
 	}
 	return lines

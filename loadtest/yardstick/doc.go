@@ -39,8 +39,8 @@
 // resume and its counting (a cut connection leaves at once), refreshed tokens,
 // presence, subscriptions (everybody receives every track; unpublishTrack and
 // muteTrack do nothing), key frames, destinations (refused, so that nobody
-// measures them by mistake), hidden participants, numParticipants of big rooms,
-// growing ids, the admin API, metrics, TLS, rate limits, pings by the server
+// measures them by mistake), hidden participants, lobbies, numParticipants of big
+// rooms, growing ids, the admin API, metrics, TLS, rate limits, pings by the server
 // (pingIntervalMs is told all the same; the kernel's keep-alive finds the dead).
 // The floor refuses messages in fragments, which no client of usher.v1 sends, and
 // matches the names of fields exactly.
