@@ -47,7 +47,7 @@ scenario("presence: somebody who has no connection", async (s) => {
   assert.deepEqual((await bob.sees("agent")).presence, { status: "typing", cursor: null });
   assert.deepEqual((await s.backend.getActiveUsers(room)).data.map((u) => u.id), [null, "agent", "bob"]);
   // Two users at a time, and one who goes as its time is over.
-  await s.backend.setPresence(room, { userId: "short", data: { n: 1 }, ttl: 2 });
+  await s.backend.setPresence(room, { userId: "short", data: { n: 1 }, ttl: 6 });
   await ada.sees("short");
   await ada.gone("short");
   await until("active users without it", async () => (await s.backend.getActiveUsers(room)).data.length === 3);
