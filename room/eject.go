@@ -356,8 +356,8 @@ func (r *Room) stateLocked(b *Batch, concerned []concern) error {
 	return nil
 }
 
-// reconsiderLocked computes anew what people may do of whom something was stated,
-// and tells of it: in as few events as there can be.
+// reconsiderLocked computes anew what people may do of whom something was stated, or
+// whose base is another one, and tells of it: in as few events as there can be.
 func (r *Room) reconsiderLocked(b *Batch, people []*Participant) {
 	var changed, shown []*Participant
 	for _, p := range people {

@@ -407,8 +407,7 @@ func absent(f auth.Format, project, identity string, part *store.LiveblocksRoom)
 // here any more, and tells of the rest: each is told of once. Touched are people
 // of whom something else has changed than the base.
 func (r *Room) reviseLocked(b *Batch, touched map[string]struct{}) {
-	var changed []*Participant
-	var shown []*Participant // that were hidden
+	var concerned []*Participant
 	for _, p := range r.membersLocked() {
 		base, err := r.entryLocked(p.grant)
 		if err != nil {
@@ -419,26 +418,9 @@ func (r *Room) reviseLocked(b *Batch, touched map[string]struct{}) {
 			continue
 		}
 		p.base = base
-		wasHidden := p.permission.Hidden()
-		if !r.applyPermissionLocked(b, p) {
-			continue
-		}
-		p.changeInfo(func(i *Info) { i.Permission = p.permission })
-		p.claims++
-		if wasHidden && !p.permission.Hidden() {
-			shown = append(shown, p)
-		} else {
-			changed = append(changed, p)
-		}
+		concerned = append(concerned, p)
 	}
-	for _, p := range shown {
-		r.tellChangeLocked(b, p, true, ChangedPermission)
-	}
-	r.tellChangesLocked(b, changed)
-	for _, p := range append(changed, shown...) {
-		p.refreshLocked(b)
-		r.observeLocked(&Occurrence{Occasion: ParticipantChanged, Participant: p.info, Changed: ChangedPermission})
-	}
+	r.reconsiderLocked(b, concerned)
 	r.reviseWaitingLocked(b)
 }
 
